@@ -1,0 +1,59 @@
+"""LLVM IR to object code."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from eqsat.backends._target import Target
+
+
+@cache
+def _initialized() -> bool:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
+    return True
+
+
+@cache
+def _machine(target: Target) -> Any:  # Any: llvmlite has no types
+    import llvmlite.binding as llvm
+
+    _initialized()
+    found = llvm.Target.from_triple(target.triple)
+    return found.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
+    )
+
+
+def optimized(text: str, target: Target, *, vectorize: bool = False) -> Any:
+    """Return the optimized LLVM module of `text`.
+
+    LLVM's own vectorizer and unroller stay off: the schedules have said what to do.
+    """
+    import llvmlite.binding as llvm
+
+    machine = _machine(target)
+    module = llvm.parse_assembly(text, llvm.create_context())
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = vectorize
+    options.slp_vectorization = False
+    options.loop_unrolling = vectorize
+    options.loop_interleaving = vectorize
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    return module
+
+
+def object_code(text: str, target: Target) -> bytes:
+    """Return relocatable machine code."""
+    return bytes(_machine(target).emit_object(optimized(text, target)))
+
+
+def assembly(text: str, target: Target) -> str:
+    """Return the machine code as text."""
+    return str(_machine(target).emit_assembly(optimized(text, target)))

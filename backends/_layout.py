@@ -1,0 +1,147 @@
+"""What a kernel needs around its code: symbols, stages, and places for allocated buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eqsat.backends._values import element_bytes
+from eqsat.ir._simplify import Poly, Simplifier, add, as_constant, constant, mul, to_expr
+from eqsat.ir.tir import (
+    Block,
+    Buffer,
+    BufferLoad,
+    BufferStore,
+    Evaluate,
+    For,
+    IfThenElse,
+    Let,
+    PrimExpr,
+    PrimFunc,
+    Seq,
+    Stmt,
+    Var,
+    walk,
+)
+
+_STACK_BYTES = 16384
+ALIGN = 64
+
+
+def free_symbols(func: PrimFunc) -> tuple[str, ...]:
+    """Return the names of the shape symbols of a PrimFunc, in order of appearance."""
+    bound: set[Var] = set()
+    found: dict[str, None] = {}
+
+    def expr(e: PrimExpr) -> None:
+        for n in walk(e):
+            if isinstance(n, Var) and n not in bound:
+                found[n.name] = None
+            elif isinstance(n, BufferLoad):
+                buffer(n.buffer)
+
+    def buffer(b: Buffer) -> None:
+        if b not in seen:
+            seen.add(b)
+            for d in b.shape:
+                expr(d)
+
+    seen: set[Buffer] = set()
+    for p in (*func.params, *func.alloc_buffers):
+        if isinstance(p, Buffer):
+            buffer(p)
+    for s in walk_statements(func.body):
+        match s:
+            case For():
+                expr(s.min)
+                expr(s.extent)
+                bound.add(s.var)
+            case Block():
+                for b in s.alloc_buffers:
+                    buffer(b)
+                for i in s.iters:
+                    expr(i.binding)
+                    bound.add(i.var)
+                expr(s.predicate)
+            case Let():
+                expr(s.value)
+                bound.add(s.var)
+            case BufferStore():
+                for e in (*s.indices, s.value):
+                    expr(e)
+            case IfThenElse():
+                expr(s.condition)
+            case Evaluate():
+                expr(s.value)
+            case Seq():
+                pass
+    return tuple(found)
+
+
+def walk_statements(s: Stmt) -> Iterable[Stmt]:
+    yield s
+    match s:
+        case For(body=body) | Let(body=body):
+            yield from walk_statements(body)
+        case Block():
+            for part in (s.init, s.body):
+                if part is not None:
+                    yield from walk_statements(part)
+        case Seq(stmts):
+            for part in stmts:
+                yield from walk_statements(part)
+        case IfThenElse(_, a, b):
+            yield from walk_statements(a)
+            if b is not None:
+                yield from walk_statements(b)
+        case Evaluate() | BufferStore():
+            pass
+
+
+def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
+    """Return the statements between barriers, and whether each is a parallel loop."""
+    stages: list[tuple[Stmt, bool]] = []
+    serial: list[Stmt] = []
+    for s in body.stmts if isinstance(body, Seq) else (body,):
+        if isinstance(s, For) and s.kind == "parallel":
+            if serial:
+                stages.append((Seq(tuple(serial)), False))
+                serial = []
+            stages.append((s, True))
+        else:
+            serial.append(s)
+    if serial:
+        stages.append((Seq(tuple(serial)), False))
+    return stages
+
+
+class Layout:
+    """Where allocated buffers live: on the stack, in a thread's scratch, or shared by all threads."""
+
+    def __init__(self, func: PrimFunc) -> None:
+        nested = (s.alloc_buffers for s in walk_statements(func.body) if isinstance(s, Block))
+        buffers = [*func.alloc_buffers, *(b for each in nested for b in each)]
+        self.simplifier = Simplifier({})
+        self.stack: dict[Buffer, int] = {}
+        self.scratch_at: dict[Buffer, PrimExpr] = {}
+        self.shared_at: dict[Buffer, PrimExpr] = {}
+        scratch: Poly = {}
+        shared: Poly = {}
+        for b in buffers:
+            size = constant(element_bytes(b.dtype))
+            for d in b.shape:
+                size = mul(size, self.simplifier.poly(d))
+            number = as_constant(size)
+            if b.scope == "local" and number is not None and number <= _STACK_BYTES:
+                self.stack[b] = number
+            elif b.scope == "local":
+                self.scratch_at[b] = to_expr(scratch)
+                scratch = add(scratch, self._padded(size))
+            else:
+                self.shared_at[b] = to_expr(shared)
+                shared = add(shared, self._padded(size))
+        self.scratch, self.shared = to_expr(scratch), to_expr(shared)
+        self.stages_are_parallel = [is_parallel for _, is_parallel in split_stages(func.body)]
+
+    def _padded(self, size: Poly) -> Poly:
+        blocks = self.simplifier.floordiv(add(size, constant(ALIGN - 1)), constant(ALIGN))
+        return mul(blocks, constant(ALIGN))

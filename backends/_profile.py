@@ -1,0 +1,70 @@
+"""How long each kernel of a program takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """One launch of a profiled call."""
+
+    label: str
+    template: str
+    time_s: float
+    flops: int
+    bytes_moved: int
+
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s."""
+        return self.flops / self.time_s / 1e9 if self.time_s else 0.0
+
+    @property
+    def gbytes(self) -> float:
+        """GB/s."""
+        return self.bytes_moved / self.time_s / 1e9 if self.time_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The fastest of several calls, kernel by kernel; `str` and notebooks show a table."""
+
+    program: str
+    num_threads: int
+    kernels: tuple[KernelTime, ...]
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of all kernels."""
+        return sum(k.time_s for k in self.kernels)
+
+    def _table(self) -> Any:  # Any: rich is imported late
+        from rich.table import Table
+
+        title = f"{self.program}: {self.total_s * 1e3:.3f} ms, {self.num_threads} threads"
+        table = Table("#", "kernel", "template", "µs", "%", "GFLOP/s", "GB/s", title=title)
+        for i in (0, 3, 4, 5, 6):
+            table.columns[i].justify = "right"
+        total = self.total_s or 1.0
+        for i, k in enumerate(self.kernels):
+            share = f"{100 * k.time_s / total:.1f}"
+            rates = (f"{k.gflops:.1f}", f"{k.gbytes:.1f}")
+            table.add_row(str(i), k.label, k.template, f"{k.time_s * 1e6:.1f}", share, *rates)
+        return table
+
+    def _rendered(self, *, html: bool) -> str:
+        import io
+
+        from rich.console import Console
+
+        console = Console(record=True, width=120, file=io.StringIO())
+        console.print(self._table())
+        return console.export_html(inline_styles=True) if html else console.export_text()
+
+    def __str__(self) -> str:
+        return self._rendered(html=False)
+
+    def _repr_html_(self) -> str:
+        return self._rendered(html=True)

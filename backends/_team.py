@@ -1,0 +1,104 @@
+"""The threads that run kernels: Python threads that wait in native code for work."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import threading
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.backends import _driver
+from eqsat.backends._compile import object_code
+from eqsat.backends._jit import load
+from eqsat.backends._memory import address_of, aligned_empty
+from eqsat.backends._target import host_target
+
+
+@cache
+def _functions() -> tuple[Any, Any]:  # Any: ctypes function objects
+    code = object_code(_driver.team_text(host_target()), host_target())
+    library = load([code], ["eqsat_worker", "eqsat_submit"])
+    pointer, i64, i32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    worker = ctypes.CFUNCTYPE(None, pointer, i64, i32)(library.addresses["eqsat_worker"])
+    submit = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, i64, i32)(
+        library.addresses["eqsat_submit"]
+    )
+    # The code must outlive threads that sleep in it.
+    _kept.append(library)
+    return worker, submit
+
+
+_kept: list[object] = []
+
+
+class Team:
+    """Worker threads, started when first needed. One job runs at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._memory: NDArray[np.int32] = aligned_empty(_driver.TEAM_BYTES).view(np.int32)
+        self._memory[:] = 0
+        self._memory[[at // 4 for at in _driver.LIMITS]] = _driver.MOST_SPINS
+        self.address = address_of(self._memory)
+
+    def run(self, function: int, args: int, threads: int) -> None:
+        """Call `function(args, thread, threads, team)` on `threads` threads at once."""
+        worker, submit = _functions()
+        with self._lock:
+            self._grow(threads - 1, worker)
+            submit(self.address, function, args, threads, len(self._threads))
+
+    def _grow(self, workers: int, worker: Any) -> None:
+        _watch_process()
+        while len(self._threads) < workers:
+            generation = int(self._memory[_driver.JOB_GENERATION // 4])
+            number = len(self._threads) + 1
+            thread = threading.Thread(
+                target=worker,
+                args=(self.address, number, generation),
+                name=f"eqsat-{number}",
+                daemon=True,
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End the worker threads."""
+        if not self._threads:
+            return
+        _, submit = _functions()
+        with self._lock:
+            submit(self.address, None, None, 0, 0)
+            for thread in self._threads:
+                thread.join(1.0)
+            self._threads.clear()
+
+
+@cache
+def team() -> Team:
+    """Return the team of this process."""
+    return Team()
+
+
+def _restart() -> None:
+    # The child of a fork has the memory of the team, but none of its threads.
+    _kept.append(team())
+    team.cache_clear()
+
+
+def _stop() -> None:
+    team().stop()
+
+
+@cache
+def _watch_process() -> None:
+    """Have forked children start their own team, and the end of the process end this one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_restart)
+    atexit.register(_stop)

@@ -1,0 +1,1 @@
+"""Models, measurements and the demo."""

@@ -1,0 +1,72 @@
+"""eqsat: equality saturation for Relax tensor programs.
+
+    mod = eqsat.from_onnx("model.onnx")
+    best = eqsat.optimize(mod)
+    exe = eqsat.compile(best)
+    y = exe(x)
+
+Names load when first used, so importing `eqsat` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eqsat._api import (
+        Limits,
+        OptimizeResult,
+        Report,
+        compile,
+        default_rules,
+        from_onnx,
+        from_tvmscript,
+        interpret,
+        optimize,
+    )
+    from eqsat.rules import RuleSet, load_rules
+    from eqsat.shapes import EqsatError
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Limits": "eqsat._api",
+    "OptimizeResult": "eqsat._api",
+    "Report": "eqsat._api",
+    "compile": "eqsat._api",
+    "default_rules": "eqsat._api",
+    "from_onnx": "eqsat._api",
+    "from_tvmscript": "eqsat._api",
+    "interpret": "eqsat._api",
+    "optimize": "eqsat._api",
+    "RuleSet": "eqsat.rules",
+    "load_rules": "eqsat.rules",
+    "EqsatError": "eqsat.shapes",
+}
+
+__all__ = [
+    "EqsatError",
+    "Limits",
+    "OptimizeResult",
+    "Report",
+    "RuleSet",
+    "__version__",
+    "compile",
+    "default_rules",
+    "from_onnx",
+    "from_tvmscript",
+    "interpret",
+    "load_rules",
+    "optimize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'eqsat' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

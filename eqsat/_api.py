@@ -1,0 +1,300 @@
+"""The public calls: import, optimize, compile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from eqsat._report import PhaseTime, Report, RuleGain
+from eqsat._snapshot import Cover, Snapshot
+from eqsat.backends import available_cpus, compile_program, host_target
+from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, load_profile, variants
+from eqsat.ir import Function, IRModule, TensorType, interpret
+from eqsat.ir.frontend import from_onnx
+from eqsat.ir.script import from_tvmscript, print_module
+from eqsat.lowering import Target as LoweringTarget
+from eqsat.lowering import lower_module
+from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
+from eqsat.shapes import EqsatError, Facts, symbols
+
+if TYPE_CHECKING:
+    from eqsat._saturate import Limits
+    from eqsat.backends import Executable
+
+Progress = Callable[[str, float], None]
+"""progress(what, fraction): called while long work goes on, fraction from 0 to 1."""
+
+Target = Literal["cpu"]
+
+
+def default_rules() -> tuple[RuleSet, ...]:
+    """Return the rule sets that `optimize` uses: `default_rules() + (mine,)` adds your own."""
+    return ALL_RULE_SETS
+
+
+@dataclass(eq=False)
+class OptimizeResult:
+    """What `optimize` found.
+
+    Attributes:
+        module: the best program, as kernels: private functions called from main.
+        report: counts, estimates, the proven gap and the time of each phase.
+        source: the program that was given.
+    """
+
+    module: IRModule
+    report: Report
+    source: IRModule
+    _search: _Search = field(repr=False)
+
+    def variants(self, k: int) -> list[IRModule]:
+        """Return up to `k` structurally different programs, the cheapest first by estimate."""
+        covers = variants(self._search.snapshot, self._search.profile, self._search.sizes, k)
+        return [self._search.decode(c) for c in covers]
+
+    def explain(self) -> str:
+        """Return which rules made the chosen program and what each is worth, as text."""
+        return self.report.with_gains(self.rule_gains).as_text()
+
+    @cached_property
+    def rule_gains(self) -> tuple[RuleGain, ...]:
+        """The rules in the chosen program with the estimated time lost without each, in seconds."""
+        return self._search.gains()
+
+    def as_text(self) -> str:
+        """Return the best program as TVMScript."""
+        return print_module(self.module)
+
+    def __str__(self) -> str:
+        return self.report.as_text()
+
+    def __rich__(self) -> Any:
+        return self.report.__rich__()
+
+    def _repr_html_(self) -> str:
+        return self.report.as_html()
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """What is kept of a saturation: enough to extract again."""
+
+    snapshot: Snapshot
+    profile: DeviceProfile
+    sizes: Sizes
+    cover: Cover
+    function: Function
+
+    def decode(self, cover: Cover) -> IRModule:
+        from eqsat._decode import decode
+
+        return decode(self.snapshot, cover, self.function)
+
+    def gains(self) -> tuple[RuleGain, ...]:
+        """Extract again without each rule that the cover uses (greedily: an estimate of its worth)."""
+        from eqsat._explain import rules_used, without_rule
+
+        used = rules_used(self.snapshot, self.cover)
+        whole = extract(self.snapshot, self.profile, self.sizes, time_limit_s=0.0).time_s
+        gains = [
+            RuleGain(rule, count, self._cost_without(without_rule(self.snapshot, rule)) - whole)
+            for rule, count in used.items()
+        ]
+        return tuple(sorted(gains, key=lambda g: (-g.gain_s, g.rule)))
+
+    def _cost_without(self, snapshot: Snapshot) -> float:
+        return extract(snapshot, self.profile, self.sizes, time_limit_s=0.0).time_s
+
+
+def optimize(
+    mod: IRModule,
+    target: Target = "cpu",
+    *,
+    rules: Sequence[RuleSet | str | Path] | None = None,
+    limits: Limits | None = None,
+    dims: Mapping[str, int] | None = None,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> OptimizeResult:
+    """Return the best program equal to `mod` that the rules reach within the limits.
+
+    Args:
+        mod: a module whose function `main` is optimized.
+        target: what the program is to run on.
+        rules: rule sets, or paths of files that hold some; `default_rules()` unless given.
+        limits: bounds on e-nodes, time, iterations and memory of the saturation.
+        dims: representative sizes of symbolic dims, for the cost model; the result is right for all.
+        num_threads: threads that the cost model reckons with; all that the process may use by default.
+        progress: called while it works.
+
+    Raises:
+        EqsatError: `main` is missing, a rule is not sound, or the target is unknown.
+    """
+    from eqsat._saturate import Limits, saturate
+
+    if target != "cpu":
+        raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
+    report = progress or _silent
+    clock = _Clock()
+    function = _main(mod)
+    _check_dims(function, dims or {})
+    rule_sets = _rule_sets(rules)
+    report("saturate", 0.0)
+    snapshot, saturation = saturate(
+        function, rule_sets, Facts(), limits or Limits(), lambda f: report("saturate", f)
+    )
+    clock.mark("saturate")
+    profile = load_profile(num_threads)
+    clock.mark("profile")
+    sizes = Sizes.of(snapshot, dims or {})
+    report("extract", 0.0)
+    cover = extract(snapshot, profile, sizes, progress=lambda f: report("extract", f))
+    before = input_cover(snapshot, profile, sizes)
+    clock.mark("extract")
+    search = _Search(snapshot, profile, sizes, cover, function)
+    module = search.decode(cover)
+    clock.mark("decode")
+    report("done", 1.0)
+    facts = Report.of(
+        saturation=saturation,
+        before=before,
+        after=cover,
+        operators=_operator_counts(function),
+        phases=tuple(clock.times),
+    )
+    return OptimizeResult(module, facts, mod, search)
+
+
+def compile(
+    program: IRModule | OptimizeResult,
+    target: Target = "cpu",
+    *,
+    num_threads: int | None = None,
+    cache: bool | str | Path = True,
+    progress: Progress | None = None,
+) -> Executable:
+    """Return the executable of a module, optimized or not (then every operator is one kernel).
+
+    Args:
+        program: what `optimize` returned, or a module.
+        target: what it is to run on.
+        num_threads: threads of one call; all that the process may use by default.
+        cache: whether to keep object code on disk, or the folder for it.
+        progress: called while it works.
+
+    Raises:
+        LoweringError: something in the program has no native form.
+        CacheError: the cache folder can't be written.
+    """
+    if target != "cpu":
+        raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
+    module = program.module if isinstance(program, OptimizeResult) else program
+    report = progress or _silent
+    report("lower", 0.0)
+    native = lower_module(module, target=_lowering_target(num_threads))
+    executable = compile_program(
+        native,
+        num_threads=num_threads,
+        cache=cache,
+        progress=lambda done, total: report("generate code", done / max(total, 1)),
+    )
+    report("done", 1.0)
+    return executable
+
+
+def _lowering_target(num_threads: int | None) -> LoweringTarget:
+    bits = host_target().vector_bits
+    return LoweringTarget(
+        vector_bits=bits,
+        num_vector_registers=32 if bits == 512 else 16,
+        num_threads=num_threads or available_cpus(),
+    )
+
+
+def _main(mod: IRModule) -> Function:
+    if "main" not in mod.functions:
+        listed = ", ".join(mod.functions) or "none"
+        raise EqsatError(f"the module has no function main; its functions are: {listed}")
+    return mod.relax_function("main")
+
+
+def _rule_sets(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet, ...]:
+    if rules is None:
+        return default_rules()
+    found: list[RuleSet] = []
+    for item in rules:
+        found.extend([item] if isinstance(item, RuleSet) else load_rules(item))
+    _check_own_rules(found)
+    return tuple(found)
+
+
+def _check_own_rules(rule_sets: Sequence[RuleSet]) -> None:
+    """Check every rule that does not ship (those that do carry certificates)."""
+    from eqsat.rules import Rejection, RuleError, all_rules, check_rule
+
+    shipped = {id(r) for r in all_rules()}
+    verdicts = [check_rule(r) for s in rule_sets for r in s.rules if id(r) not in shipped]
+    rejected = [str(v) for v in verdicts if isinstance(v, Rejection)]
+    if rejected:
+        raise RuleError("a rule is not true, so nothing was optimized: " + "; ".join(rejected))
+
+
+def _check_dims(function: Function, dims: Mapping[str, int]) -> None:
+    known = {
+        s for p in function.params if isinstance(p.type, TensorType) for s in symbols(p.type.dims)
+    }
+    if unknown := set(dims) - known:
+        raise EqsatError(
+            f"dims names {', '.join(sorted(unknown))}; the symbolic dims of the inputs are "
+            f"{', '.join(sorted(known)) or 'none'}"
+        )
+
+
+def _operator_counts(function: Function) -> Counter[str]:
+    from eqsat.ir import Call, OpDef, VarBinding
+
+    counts: Counter[str] = Counter()
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            value = binding.value
+            if (
+                isinstance(binding, VarBinding)
+                and isinstance(value, Call)
+                and isinstance(value.op, OpDef)
+            ):
+                counts[value.op.name] += 1
+    return counts
+
+
+def _silent(what: str, fraction: float) -> None:
+    """Show nothing."""
+
+
+class _Clock:
+    """Wall-clock time between marks."""
+
+    def __init__(self) -> None:
+        self.times: list[PhaseTime] = []
+        self._last = time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        now = time.perf_counter()
+        self.times.append(PhaseTime(name, now - self._last))
+        self._last = now
+
+
+__all__ = [
+    "OptimizeResult",
+    "Report",
+    "compile",
+    "default_rules",
+    "from_onnx",
+    "from_tvmscript",
+    "interpret",
+    "optimize",
+]

@@ -1,0 +1,62 @@
+"""Inputs for a first run: from files, or random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir import IRModule, TensorType
+from eqsat.shapes import EqsatError, evaluate, is_float, numpy_dtype, symbols
+
+Array = NDArray[np.generic]
+
+
+def make_inputs(
+    module: IRModule, dims: Mapping[str, int], files: Mapping[str, Path], *, seed: int = 0
+) -> dict[str, Array]:
+    """Return an array per parameter of main: from `files`, else random of the declared shape.
+
+    Floats are normal, integers in [0, 10), bools true. Symbols without a size in `dims` are 1.
+
+    Raises:
+        EqsatError: a file or dim names nothing, or a file is no .npy array.
+    """
+    params = module.relax_function().params
+    names = {p.name for p in params}
+    if unknown := set(files) - names:
+        raise EqsatError(
+            f"no input is named {', '.join(sorted(unknown))}; the inputs are {sorted(names)}"
+        )
+    used = {s for p in params if isinstance(p.type, TensorType) for s in symbols(p.type.dims)}
+    if unknown := set(dims) - used:
+        raise EqsatError(
+            f"no symbolic dim is named {', '.join(sorted(unknown))}; the dims are {sorted(used) or 'none'}"
+        )
+    rng = np.random.default_rng(seed)
+    env = {s: dims.get(s, 1) for s in used}
+    return {
+        p.name: _read(p.name, files[p.name]) if p.name in files else _random(p.type, env, rng)
+        for p in params
+    }
+
+
+def _read(name: str, path: Path) -> Array:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise EqsatError(f"input {name}: {path} is no .npy array ({error})") from None
+
+
+def _random(ty: object, env: Mapping[str, int], rng: np.random.Generator) -> Array:
+    if not isinstance(ty, TensorType):
+        raise EqsatError(f"random inputs are made for tensors only, not for {ty}; use --input")
+    shape = tuple(evaluate(d, env) for d in ty.dims)
+    dtype = numpy_dtype(ty.dtype)
+    if is_float(ty.dtype):
+        return rng.standard_normal(shape).astype(dtype)
+    if ty.dtype == "bool":
+        return np.ones(shape, dtype)
+    return rng.integers(0, 10, shape).astype(dtype)

@@ -1,0 +1,310 @@
+"""Runs rule sets over a program in phases, under limits."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from eqsat._compile_rules import CompiledRule, Literals, relevant
+from eqsat._encode import Program, encode
+from eqsat._engine import Engine
+from eqsat._freeze import freeze
+from eqsat._limits import Limits, PhaseReport, SaturationReport
+from eqsat._snapshot import Snapshot
+from eqsat._symbols import Vocabulary
+from eqsat._values import Values
+from eqsat.ir import ALL_OPS, Function
+from eqsat.rules import Phase, RuleError, RuleSet
+from eqsat.rules._resolve import same_type
+from eqsat.shapes import NO_FACTS, Facts
+
+_STATM = Path("/proc/self/statm")
+
+# Rounds of an EXPLORE phase: each lets alternatives of alternatives in.
+EXPLORE_ITERATIONS = 4
+
+# What stops a phase, in the report: everything found, rounds used up, or a limit's name.
+SATURATED = "saturated"
+ITERATIONS = "iterations"
+
+
+# Called with the part of the work that is done, from 0 to 1, as far as the limits tell.
+Progress = Callable[[float], None]
+
+
+def saturate(
+    function: Function,
+    rule_sets: Sequence[RuleSet],
+    facts: Facts = NO_FACTS,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> tuple[Snapshot, SaturationReport]:
+    """Return all equal forms of `function` that the rules find within the limits.
+
+    Raises:
+        EncodeError: the function holds something that the e-graph cannot stand for.
+        RuleError: a rule united values of different types.
+        EngineError: the engine failed.
+        KeyboardInterrupt: Ctrl-C was pressed twice; once only ends the search.
+    """
+    start_s = time.perf_counter()
+    words = Vocabulary(ALL_OPS, Values(facts))
+    program = encode(function, words)
+    with _interrupts() as interrupt:
+        run = _Saturation(words, program, rule_sets, limits or Limits(), progress, interrupt)
+        phases = run.phases(rule_sets)
+        snapshot = freeze(run.engine.contents(), words, program, run.rule_names())
+    report = SaturationReport(
+        phases=tuple(phases),
+        matches=run.matches(),
+        num_nodes=run.engine.num_nodes(),
+        num_classes=run.engine.num_classes(),
+        time_s=time.perf_counter() - start_s,
+        stop=next((p.stop for p in phases if p.stop not in _NORMAL), SATURATED),
+        interrupted=interrupt.requested,
+    )
+    return snapshot, report
+
+
+_NORMAL = (SATURATED, ITERATIONS)
+
+
+@dataclass(eq=False, slots=True)
+class _Interrupt:
+    requested: bool = False
+
+
+@contextmanager
+def _interrupts() -> Generator[_Interrupt]:
+    """Note the first Ctrl-C instead of raising it; egglog cannot be stopped inside a command."""
+    interrupt = _Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if interrupt.requested:
+            raise KeyboardInterrupt
+        interrupt.requested = True
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # someone else handles it: leave that in place
+        yield interrupt
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(eq=False, slots=True)
+class _Rest:
+    """The back-off of one rule in one phase."""
+
+    times: int = 0
+    until: int = 0
+
+
+@dataclass(eq=False)
+class _Saturation:
+    words: Vocabulary
+    program: Program
+    rule_sets: Sequence[RuleSet]
+    limits: Limits
+    progress: Progress | None
+    interrupt: _Interrupt
+    engine: Engine = field(default_factory=Engine)
+    literals: Literals = field(default_factory=Literals)
+
+    def __post_init__(self) -> None:
+        self._end_s = time.perf_counter() + self.limits.time_s
+        self._checked_types: set[tuple[int, int]] = set()
+        self._pending: Counter[int] = Counter()  # matches found and not yet applied
+        rewrites = [w for s in self.rule_sets for r in s.rules for w in r.rewrites]
+        chosen = relevant(rewrites, set(self.program.ops))
+        self.rules = {
+            i: CompiledRule(w, i, self.words, self.literals) for i, w in enumerate(chosen, 1)
+        }
+        self._index = {rule.rewrite: i for i, rule in self.rules.items()}
+        for rule in self.rules.values():
+            self.engine.add_rule(rule.engine_rule)
+        nodes = [(n.symbol, n.operands, n.columns, n.type, n.known) for n in self.program.nodes]
+        self.engine.load(nodes, self.program.outputs)
+        self.engine.insert_numbers(
+            self.literals.matching(self.words.values, self.words.values.take_new_numbers())
+        )
+        self._analyse([])
+
+    def rule_names(self) -> dict[int, str]:
+        return {i: rule.name for i, rule in self.rules.items()}
+
+    def matches(self) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for rule in self.rules.values():
+            if rule.num_applied:
+                total[rule.name] += rule.num_applied
+        return dict(total)
+
+    def phases(self, rule_sets: Sequence[RuleSet]) -> list[PhaseReport]:
+        """Simplify, merge once, explore together with simplification, simplify.
+
+        Merging comes first: each alternative that exploring finds would multiply the pairs.
+        """
+        by_phase = {
+            phase: [
+                self._index[w]
+                for s in rule_sets
+                if s.phase is phase
+                for r in s.rules
+                for w in r.rewrites
+                if w in self._index
+            ]
+            for phase in Phase
+        }
+        simplify = by_phase[Phase.SIMPLIFY]
+        explore = sorted({*simplify, *by_phase[Phase.EXPLORE]})
+        plan = [("simplify", simplify, self.limits.iterations)]
+        if by_phase[Phase.MERGE]:
+            plan.append(("merge", by_phase[Phase.MERGE], 1))
+        if by_phase[Phase.EXPLORE]:
+            rounds = min(EXPLORE_ITERATIONS, self.limits.iterations)
+            plan.append(("explore", explore, rounds))
+        if len(plan) > 1:
+            plan.append(("simplify", simplify, self.limits.iterations))
+        reports: list[PhaseReport] = []
+        for i, (name, rules, iterations) in enumerate(plan):
+            reports.append(self._phase(name, rules, iterations, i / len(plan)))
+            if reports[-1].stop not in _NORMAL:
+                break
+        return reports
+
+    def _phase(
+        self, name: str, rules: Sequence[int], iterations: int, fraction: float
+    ) -> PhaseReport:
+        start_s = time.perf_counter()
+        rests = {i: _Rest() for i in rules}
+        stop, done = ITERATIONS if rules else SATURATED, 0
+        while rules and done < iterations:
+            stop = self._exceeded() or self._iterate(rules, rests, done)
+            if stop:
+                break
+            stop, done = ITERATIONS, done + 1
+            if self.progress:
+                self.progress(max(fraction, self._used_up()))
+        return PhaseReport(
+            name=name,
+            iterations=done,
+            num_nodes=self.engine.num_nodes(),
+            num_classes=self.engine.num_classes(),
+            time_s=time.perf_counter() - start_s,
+            stop=stop,
+        )
+
+    def _used_up(self) -> float:
+        """Return the part of the scarcest limit that is used up."""
+        left_s = self._end_s - time.perf_counter()
+        nodes = self.engine.num_nodes() / max(self.limits.num_nodes, 1)
+        return min(1.0, max(nodes, 1 - left_s / max(self.limits.time_s, 1e-9)))
+
+    def _exceeded(self) -> str:
+        """Return the name of a limit that is reached, "" for none."""
+        limits = self.limits
+        if self.interrupt.requested:
+            return "interrupted"
+        if time.perf_counter() >= self._end_s:
+            return "time_s"
+        if self.engine.num_nodes() >= limits.num_nodes:
+            return "num_nodes"
+        if limits.memory_bytes and _resident_bytes() >= limits.memory_bytes:
+            return "memory_bytes"
+        return ""
+
+    def _iterate(self, rules: Sequence[int], rests: dict[int, _Rest], iteration: int) -> str:
+        """Search, answer and apply once; return why there is no more to do, "" if there may be."""
+        awake = [i for i in rules if rests[i].until <= iteration]
+        if not awake:
+            soonest = min(r.until for r in rests.values())
+            awake = [i for i in rules if rests[i].until <= soonest]
+        for i, count in self.engine.search(awake).items():
+            self._pending[i] += count
+        self._answer()
+        rested = [i for i in awake if not self._goes_to_rest(i, rests[i], iteration)]
+        ready = self._affordable(rested)
+        changed = False
+        if ready:
+            changed, applied = self.engine.apply(ready)
+            for i, count in applied.items():
+                self.rules[i].num_applied += count
+                self._pending[i] = 0
+        self._analyse(ready)
+        if changed or len(rested) < len(rules):
+            return ""
+        return SATURATED if len(ready) == len(rested) else "num_nodes"
+
+    def _goes_to_rest(self, i: int, rest: _Rest, iteration: int) -> bool:
+        # A rule may match each e-node of a large program: that is no explosion.
+        budget = max(self.limits.matches, len(self.program.nodes))
+        if self._pending[i] <= budget << rest.times:
+            return False
+        rest.times += 1
+        rest.until = iteration + (1 << rest.times)
+        return True
+
+    def _affordable(self, ready: Sequence[int]) -> list[int]:
+        """Return the rules whose matches fit into the node limit together, in order.
+
+        Twice the limit, since most right sides exist already.
+        """
+        room = 2 * self.limits.num_nodes - self.engine.num_nodes()
+        chosen: list[int] = []
+        for i in ready:
+            needed = self._pending[i] * len(self.rules[i].engine_rule.new)
+            if needed <= room:
+                room -= needed
+                chosen.append(i)
+        return chosen
+
+    def _answer(self) -> None:
+        values = self.words.values
+        for i, questions in self.engine.questions().items():
+            rule = self.rules[i]
+            answers = [(q, rule.answer(q)) for q in questions]
+            self.engine.answer(i, [(*q, *a) for q, a in answers if a is not None])
+        numbers = values.take_new_numbers()
+        self.engine.insert_numbers(self.literals.matching(values, numbers))
+
+    def _analyse(self, applied: Sequence[int]) -> None:
+        self.engine.insert_static(self.words.values.take_new_static())
+        self.engine.analyse()
+        for pair in self.engine.types_united():
+            if pair not in self._checked_types:
+                self._check_types(pair, applied)
+
+    def _check_types(self, pair: tuple[int, int], applied: Sequence[int]) -> None:
+        values = self.words.values
+        a, b = (values.type_at(i) for i in pair)
+        if not same_type(a, b, values.facts):
+            names = sorted({self.rules[i].name for i in applied if self.rules[i].num_applied})
+            raise RuleError(
+                f"a rule united values of types {a} and {b}, which are not provably the same; "
+                f"the last rules applied: {', '.join(names) or 'none'}"
+            )
+        self._checked_types.add(pair)
+
+
+def _resident_bytes() -> int:
+    """The resident memory of this process; where Linux does not tell it, the greatest so far."""
+    if _STATM.exists():
+        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

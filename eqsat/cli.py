@@ -1,0 +1,282 @@
+"""The command line: `eqsat run|optimize|explain|rules`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eqsat.shapes import EqsatError
+
+_EXAMPLES = """examples:
+  eqsat run model.onnx --dim N=4            optimize, compile and time the model on random inputs
+  eqsat run model.onnx --input x=x.npy      the same on your own inputs
+  eqsat optimize model.onnx -o best.py      write the best program as TVMScript
+  eqsat explain model.onnx                  which rewrite rules pay, and how much
+  eqsat rules list                          the rewrite rules
+  eqsat rules check my_rules.py             check your own rules
+
+exit codes: 0 success, 1 error in the model, the input or a rule, 2 wrong usage, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except EqsatError as error:
+        return _fail(args, "\n".join([f"eqsat: {error}", *_notes(error)]))
+    except OSError as error:
+        return _fail(args, f"eqsat: {error.filename or ''}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print("eqsat: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _notes(error: BaseException) -> list[str]:
+    return [f"  {note}" for note in getattr(error, "__notes__", [])]
+
+
+def _fail(args: argparse.Namespace, message: str) -> int:
+    print(message, file=sys.stderr)
+    if getattr(args, "json", False):
+        print(json.dumps({"error": message.removeprefix("eqsat: ")}))
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    from eqsat import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="eqsat",
+        description="Optimize and compile tensor programs by equality saturation.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eqsat {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_optimize(commands)
+    _add_explain(commands)
+    _add_rules(commands)
+    return parser
+
+
+def _model_command(commands: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=summary)
+    command.add_argument("model", type=Path, help="an .onnx file, or TVMScript in a .py file")
+    command.add_argument(
+        "--dim", action="append", default=[], metavar="NAME=SIZE", type=_dim,
+        help="size of a symbolic dim (repeatable)",
+    )  # fmt: skip
+    command.add_argument(
+        "--rules", action="append", default=[], metavar="FILE", type=Path,
+        help="a Python file with rule sets to use as well (repeatable)",
+    )  # fmt: skip
+    command.add_argument("--threads", type=_positive, default=None, help="threads of one call")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_run(commands: Any) -> None:
+    command = _model_command(commands, "run", "Optimize, compile and time a model.", _run)
+    command.add_argument(
+        "--input", action="append", default=[], metavar="NAME=FILE.npy", type=_named_file,
+        help="an input from a file; the others are random",
+    )  # fmt: skip
+    command.add_argument("--repeat", type=_positive, default=10, help="timed calls (default 10)")
+    command.add_argument("--save", type=Path, metavar="FILE.npz", help="write the outputs to a file")
+    command.add_argument("--no-optimize", action="store_true", help="compile the program as it is")
+    command.add_argument("--profile", action="store_true", help="print the time of each kernel")
+
+
+def _add_optimize(commands: Any) -> None:
+    command = _model_command(commands, "optimize", "Write the best program as TVMScript.", _optimize)
+    command.add_argument("-o", "--output", type=Path, help="file to write (default: standard output)")
+
+
+def _add_explain(commands: Any) -> None:
+    _model_command(commands, "explain", "Tell which rewrite rules pay, and how much.", _explain)
+
+
+def _add_rules(commands: Any) -> None:
+    group = commands.add_parser("rules", help="List or check rewrite rules.")
+    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, summary, run in (
+        ("list", "List rules.", _rules_list),
+        ("check", "Check rules on many small shapes.", _rules_check),
+    ):
+        command = actions.add_parser(name, help=summary, description=summary)
+        command.add_argument("files", nargs="*", type=Path, help="Python files with rule sets; none: ours")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.set_defaults(run=run)
+
+
+def _dim(text: str) -> tuple[str, int]:
+    name, _, size = text.partition("=")
+    if not name or not size.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SIZE, such as N=4")
+    return name, int(size)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE.npy")
+    return name, Path(path)
+
+
+def _load(path: Path) -> Any:
+    import eqsat
+
+    if path.suffix == ".py":
+        return eqsat.from_tvmscript(path.read_text(), str(path))
+    return eqsat.from_onnx(path)
+
+
+def _optimized(args: argparse.Namespace) -> Any:
+    import eqsat
+    from eqsat._progress import shown_progress
+
+    module = _load(args.model)
+    rules = [*eqsat.default_rules(), *args.rules] if args.rules else None
+    with shown_progress(f"optimizing {args.model.name}") as progress:
+        return eqsat.optimize(
+            module, rules=rules, dims=dict(args.dim), num_threads=args.threads, progress=progress
+        )
+
+
+def _run(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    import eqsat
+    from eqsat._inputs import make_inputs
+    from eqsat._progress import shown_progress
+
+    result = None if args.no_optimize else _optimized(args)
+    module = _load(args.model) if result is None else result.source
+    inputs = make_inputs(module, dict(args.dim), dict(args.input))
+    with shown_progress("compiling") as progress:
+        executable = eqsat.compile(
+            module if result is None else result, num_threads=args.threads, progress=progress
+        )
+    outputs = executable(**inputs)
+    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+    times = _timed(executable, inputs, args.repeat)
+    if args.save:
+        _save(args.save, arrays)
+    summary = {
+        "outputs": [{"shape": list(a.shape), "dtype": str(a.dtype), "mean": float(np.mean(a.astype(np.float64)))} for a in arrays],
+        "median_time_s": float(np.median(times)),
+        "min_time_s": min(times),
+        "calls": len(times),
+        "report": None if result is None else result.report.as_dict(),
+    }  # fmt: skip
+    if args.json:
+        print(json.dumps(summary))
+        return
+    if result is not None:
+        print(result.report.as_text())
+    for i, a in enumerate(arrays):
+        print(f"output {i}: {a.dtype}{list(a.shape)}, mean {np.mean(a.astype(np.float64)):.6g}")
+    print(f"median of {len(times)} calls: {np.median(times) * 1e3:.3f} ms, best {min(times) * 1e3:.3f} ms")
+    if args.profile:
+        print(executable.profile(**inputs))
+
+
+def _save(path: Path, arrays: Sequence[Any]) -> None:
+    import numpy as np
+
+    from eqsat._progress import atomic_write
+
+    with atomic_write(path) as file:
+        np.savez(file, **{f"output_{i}": a for i, a in enumerate(arrays)})
+
+
+def _timed(executable: Any, inputs: dict[str, Any], repeat: int) -> list[float]:
+    times: list[float] = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        executable(**inputs)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _optimize(args: argparse.Namespace) -> None:
+    from eqsat._progress import atomic_write
+
+    result = _optimized(args)
+    text = result.as_text()
+    if args.output:
+        with atomic_write(args.output) as file:
+            file.write(text.encode())
+    if args.json:
+        print(json.dumps({"report": result.report.as_dict(), "output": str(args.output or "")}))
+    elif args.output:
+        print(result.report.as_text())
+        print(f"written to {args.output}")
+    else:
+        print(text)
+
+
+def _explain(args: argparse.Namespace) -> None:
+    result = _optimized(args)
+    if args.json:
+        print(json.dumps(result.report.with_gains(result.rule_gains).as_dict()))
+    else:
+        print(result.explain())
+
+
+def _rule_sets(files: Sequence[Path]) -> list[Any]:
+    import eqsat
+
+    if not files:
+        return list(eqsat.default_rules())
+    return [s for f in files for s in eqsat.load_rules(f)]
+
+
+def _rules_list(args: argparse.Namespace) -> None:
+    rules = [(s, r) for s in _rule_sets(args.files) for r in s.rules]
+    if args.json:
+        print(json.dumps([{"set": s.name, "rule": r.name, "text": str(r), "source": r.source} for s, r in rules]))
+        return
+    for s, r in rules:
+        print(f"{s.name}.{r.name}: {r}")
+    print(f"{len(rules)} rules")
+
+
+def _rules_check(args: argparse.Namespace) -> None:
+    from eqsat._progress import shown_progress
+    from eqsat.rules import Rejection, RuleError, check_rule
+
+    rules = [r for s in _rule_sets(args.files) for r in s.rules]
+    verdicts: list[Any] = []
+    with shown_progress("checking rules") as progress:
+        for i, rule in enumerate(rules):
+            verdicts.append(check_rule(rule))
+            progress(rule.name, (i + 1) / len(rules))
+    rejected = [v for v in verdicts if isinstance(v, Rejection)]
+    if args.json:
+        print(json.dumps({"checked": len(rules), "rejected": [str(v) for v in rejected]}))
+    else:
+        print(f"{len(rules)} rules checked, {len(rejected)} rejected")
+    if rejected:
+        raise RuleError("\n".join(str(v) for v in rejected))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,430 @@
+"""Adversarial small instances of a rule's left side: shapes, attributes, constants, dtypes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from eqsat.ir import (
+    AttrKind,
+    AttrValue,
+    ObjectType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    infer_type,
+    op,
+)
+from eqsat.rules._language import (
+    AttrSpec,
+    NumberSpec,
+    ShapeSpec,
+    TensorSpec,
+)
+from eqsat.rules._resolve import Bindings
+from eqsat.rules._rule import Rule
+from eqsat.rules._terms import (
+    AttrConst,
+    AttrVar,
+    NumberLit,
+    OperandTerm,
+    OpTerm,
+    PatVar,
+    ShapeVar,
+    Term,
+    TupleField,
+    subterms,
+)
+from eqsat.shapes import EqsatError, Shape, is_float
+
+LITERAL = "literal"
+SIZES = (1, 2, 3, 4, 2, 3)
+NUMBERS = (1.0, 2.0, -2.0, 0.5, 4.0, 3.0, 0.25, 0.125, -1.0, 6.0, 1 / 3, 1 / 6, 0.0, 12.0, 8.0)
+DTYPES = ("float64", "float32", "int64", "int32", "bool")
+CHOICES: dict[str, tuple[AttrValue, ...]] = {
+    "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
+    "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
+    "pool_size": ((1, 1), (2, 2), (3, 2)),
+    "padding": ((0, 0, 0, 0), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 2), (2, 0, 2, 0)),
+    "groups": (1, 1, 2, 3),
+    "out_layout": ("NCHW", "NCHW", None, "NHWC"),
+    "epsilon": (1e-5, 0.5),
+}
+BOOLEAN_FIRST = frozenset({"where", "logical_not"})
+
+
+@dataclass(slots=True)
+class Instance:
+    """A left side whose numbers became variables, and one way to bind everything in it."""
+
+    lhs: tuple[Term, ...]
+    bindings: Bindings
+    literals: dict[str, float] = field(default_factory=dict[str, float])
+
+
+def open_literals(terms: Sequence[Term]) -> tuple[tuple[Term, ...], dict[str, float]]:
+    """Return the terms with a variable in place of each number, and the numbers by variable."""
+    values: dict[str, float] = {}
+
+    def opened(term: Term) -> Term:
+        match term:
+            case NumberLit(value):
+                name = f"{LITERAL}{len(values)}"
+                assert isinstance(value, (int, float))
+                values[name] = value
+                return PatVar(name)
+            case PatVar():
+                return term
+            case TupleField(inner, index):
+                found = opened(inner)
+                assert isinstance(found, OpTerm)
+                return TupleField(found, index)
+            case OpTerm():
+                return OpTerm(term.op, tuple(operand(o) for o in term.operands), term.attrs)
+
+    def operand(o: OperandTerm) -> OperandTerm:
+        if isinstance(o, tuple):
+            return tuple(opened(each) for each in o)
+        return opened(o) if isinstance(o, (NumberLit, OpTerm, TupleField)) else o
+
+    return tuple(opened(t) for t in terms), values
+
+
+class Sampler:
+    """Draws instances of one rule."""
+
+    def __init__(self, rule: Rule, lhs: Sequence[Term], rng: Random) -> None:
+        self.rule = rule
+        self.rng = rng
+        self.lhs, self.literals = open_literals(lhs)
+        self.booleans = _boolean_variables(self.lhs)
+        self.wanted_constants = frozenset(
+            str(c.arguments[0]) for c in rule.when if c.fn.__name__ == "is_constant"
+        )
+        self.wants_image = any(
+            isinstance(t, OpTerm) and t.op.startswith("nn.") and t.op.endswith("2d")
+            for term in self.lhs
+            for t in subterms(term)
+        )
+
+    def draw(self) -> Instance | None:
+        """Return an instance whose left side is well typed, or None if this attempt is not."""
+        rng = self.rng
+        self.dtype = rng.choice(("float64",) * 6 + ("float32", "int64", "int32", "bool"))
+        if any(isinstance(s, TensorSpec) and s.dtype == "float" for s in self.rule.specs.values()):
+            self.dtype = rng.choice(("float64", "float64", "float64", "float32"))
+        self.base = self._base_shape()
+        # Tensors that differ along one axis only are what concat takes.
+        self.odd_axis = rng.randrange(len(self.base)) if self.base else 0
+        self.letters: dict[str, int] = {}
+        self.types: dict[str, TensorType] = {}
+        self.attrs: dict[str, AttrValue] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.numbers: dict[str, float] = {}
+        for name, spec in self.rule.specs.items():
+            match spec:
+                case TensorSpec():
+                    self.types[name] = TensorType(self._shape(spec), self._dtype(name, spec))
+                case NumberSpec():
+                    self._number(name, self._some_number())
+                case AttrSpec() | ShapeSpec():
+                    pass
+        for name, value in self.literals.items():
+            self._number(name, value)
+            self.types[name] = TensorType(self._literal_shape(), self.types[name].dtype)
+        try:
+            for term in self.lhs:
+                self._walk(term)
+        except (EqsatError, ValueError, IndexError):
+            return None
+        bindings = Bindings(self.types, self.attrs, self.shapes, self._constants(), self.numbers)
+        return Instance(self.lhs, bindings, self.literals)
+
+    # --- tensors ----------------------------------------------------------------------------
+
+    def _size(self) -> int:
+        return 0 if self.rng.random() < 0.04 else self.rng.choice(SIZES)
+
+    def _base_shape(self) -> tuple[int, ...]:
+        rank = 4 if self.wants_image else self.rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))
+        if self.rng.random() < 0.25:
+            return (self._size(),) * rank
+        return tuple(self._size() for _ in range(rank))
+
+    def _shape(self, spec: TensorSpec) -> tuple[int, ...]:
+        if spec.axes is not None:
+            named = tuple(
+                a if isinstance(a, int) else self.letters.setdefault(a, self._size())
+                for a in spec.axes
+            )
+            leading = self._like_base(self.base[:2]) if spec.leading else ()
+            return (*leading, *named)
+        kind = self.rng.random()
+        if kind < 0.15 and self.base:
+            odd = list(self.base)
+            odd[self.odd_axis] = self.rng.choice((0, 1, 1, 2, 3))
+            return tuple(odd)
+        if kind < 0.5:
+            return self.base
+        if kind < 0.9:
+            return self._like_base(self.base)
+        return self._base_shape()
+
+    def _like_base(self, base: tuple[int, ...]) -> tuple[int, ...]:
+        start = self.rng.choice((0, 0, *range(len(base) + 1)))
+        keep = self.rng.random() < 0.6
+        return tuple(d if keep or self.rng.random() < 0.6 else 1 for d in base[start:])
+
+    def _dtype(self, name: str, spec: TensorSpec) -> str:
+        if name in self.booleans or spec.dtype == "bool":
+            return "bool"
+        if spec.dtype == "int":
+            return self.rng.choice(("int32", "int64"))
+        if spec.dtype not in (None, "float"):
+            return spec.dtype
+        return self.dtype
+
+    def _number(self, name: str, value: float) -> None:
+        dtype = "bool" if name in self.booleans else self.dtype
+        if dtype == "bool":
+            value = float(bool(value))
+        self.types[name] = TensorType(self.rng.choice(((), (), (), (1,), (1, 1))), dtype)
+        self.numbers[name] = value if is_float(dtype) or value == int(value) else 2.0
+
+    def _literal_shape(self) -> tuple[int, ...]:
+        """Return any shape with an element: a literal also matches many equal ones."""
+        shape = self.rng.choice(((), (), (), (1,), (1, 1), self._like_base(self.base), (2, 1)))
+        return () if 0 in shape else shape
+
+    def _some_number(self) -> float:
+        return self.rng.choice((*NUMBERS, float(math.prod(self.base[-2:])), *map(float, self.base)))
+
+    def _constants(self) -> frozenset[str]:
+        if self.rng.random() < 0.7:
+            return self.wanted_constants | frozenset(self.numbers)
+        return frozenset(n for n in self.types if n in self.numbers or self.rng.random() < 0.5)
+
+    # --- attributes -------------------------------------------------------------------------
+
+    def _walk(self, term: Term) -> Type:
+        match term:
+            case PatVar(name):
+                return self.types[name]
+            case TupleField(inner, index):
+                ty = self._walk(inner)
+                assert isinstance(ty, TupleType)
+                return ty.fields[index]
+            case OpTerm():
+                types = [self._operand(term.op, o) for o in term.operands]
+                # `axis` decides which other attributes make sense.
+                for attr_name, value in sorted(
+                    term.attrs, key=lambda a: a[0] not in ("axis", "axes")
+                ):
+                    if isinstance(value, AttrVar) and value.name not in self.attrs:
+                        self.attrs[value.name] = self._attr(term, attr_name, types, value.name)
+                for o, declared in zip(term.operands, op(term.op).operands, strict=True):
+                    if isinstance(o, ShapeVar) and o.name not in self.shapes:
+                        self.shapes[o.name] = self._target(term.op, types[0])
+                        types[list(op(term.op).operands).index(declared)] = ShapeType(
+                            self.shapes[o.name]
+                        )
+                attrs = {k: self._concrete(v) for k, v in term.attrs}
+                return infer_type(op(term.op), types, attrs)
+            case NumberLit():
+                raise AssertionError("numbers were opened")
+
+    def _concrete(self, value: object) -> AttrValue:
+        if isinstance(value, AttrVar):
+            return self.attrs[value.name]
+        assert isinstance(value, AttrConst)
+        return value.value
+
+    def _operand(self, name: str, operand: OperandTerm) -> Type:
+        match operand:
+            case None:
+                return ObjectType()
+            case ShapeVar():
+                return ShapeType(self.shapes.get(operand.name, ()))
+            case tuple():
+                return TupleType(tuple(self._walk(each) for each in operand))
+            case PatVar() | OpTerm() | TupleField():
+                return self._walk(operand)
+            case _:
+                raise AssertionError(f"{name} has an operand that cannot be matched")
+
+    def _target(self, name: str, ty: Type) -> Shape:
+        assert isinstance(ty, TensorType)
+        dims = tuple(d for d in ty.dims if isinstance(d, int))
+        if name == "broadcast_to":
+            return self._broadcast_target(dims)
+        return self._reshape_target(dims)
+
+    def _broadcast_target(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        rng = self.rng
+        if rng.random() < 0.2:
+            return dims
+        if len(self.base) >= len(dims) and rng.random() < 0.7:
+            return self.base
+        grown = tuple(self._size() if d == 1 and rng.random() < 0.5 else d for d in dims)
+        return (*(rng.choice(((), (2,), (1,), (3, 1)))), *grown)
+
+    def _reshape_target(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        rng = self.rng
+        kind = rng.random()
+        if 0 in dims and kind < 0.5:
+            return (self._size(), 0)
+        if kind < 0.15:
+            return dims
+        if kind < 0.3:
+            return (*(1,) * rng.randint(1, 2), *dims)
+        if kind < 0.5 and len(dims) >= 2:
+            return (math.prod(dims[:-1]), dims[-1])
+        if kind < 0.65 and len(dims) >= 2:
+            return (*dims[:-2], dims[-2] * dims[-1])
+        if kind < 0.8:
+            merged = list(dims)
+            rng.shuffle(merged)
+            return tuple(merged)
+        return (math.prod(dims),)
+
+    def _attr(self, term: OpTerm, name: str, types: list[Type], variable: str) -> AttrValue:
+        spec = self.rule.specs[variable]
+        assert isinstance(spec, AttrSpec)
+        rank, dims = _rank_and_dims(types)
+        match name:
+            case "axes" if term.op == "permute_dims":
+                return self._permutation(rank)
+            case "axis" | "axes" if spec.kind == "int":
+                return self.rng.randrange(-rank, rank) if rank else 0
+            case "axis" | "axes":
+                return self._axes(term.op, rank, dims)
+            case "indices_or_sections":
+                return self._sections(dims, term)
+            case "begin" | "end":
+                return self._bounds(name, dims, term)
+            case "strides" if term.op == "strided_slice":
+                return self._slice_strides(term)
+            case "pad_width":
+                return self._pad_width(rank)
+            case "dtype" | "out_dtype":
+                return self.rng.choice((*DTYPES, self.dtype))
+            case _ if name in CHOICES:
+                return self.rng.choice(CHOICES[name])
+            case _:
+                return self._by_kind(spec.kind)
+
+    def _slice_strides(self, term: OpTerm) -> AttrValue:
+        axes = self._concrete(dict(term.attrs)["axes"])
+        count = len(axes) if isinstance(axes, tuple) else 1
+        return self.rng.choice((None, (1,) * count, (1,) * count, (2,) * count))
+
+    def _by_kind(self, kind: AttrKind) -> AttrValue:
+        match kind:
+            case "bool":
+                return self.rng.random() < 0.5
+            case "int":
+                return self.rng.choice((0, 1, 2))
+            case "float":
+                return self.rng.choice((0.1, 0.5, 1.0))
+            case _:
+                return None
+
+    def _permutation(self, rank: int) -> AttrValue:
+        kind = self.rng.random()
+        axes = list(range(rank))
+        if kind < 0.1:
+            return None
+        if kind < 0.4 and rank >= 2:
+            axes[-2:] = axes[:-3:-1]
+        elif kind < 0.85:
+            self.rng.shuffle(axes)
+        return tuple(a - rank if self.rng.random() < 0.2 else a for a in axes)
+
+    def _axes(self, name: str, rank: int, dims: tuple[int, ...]) -> AttrValue:
+        rng = self.rng
+        if name == "expand_dims":
+            return (rng.randrange(-rank - 1, rank + 1),)
+        if name == "squeeze":
+            units = [a for a in range(rank) if dims[a] == 1]
+            return tuple(rng.sample(units, rng.randint(1, len(units)))) if units else None
+        if rng.random() < 0.1 or rank == 0:
+            return None
+        if rng.random() < 0.45:
+            count = rng.choice((1, 1, rng.randint(1, rank)))
+            chosen = list(range(rank - count, rank))
+        else:
+            chosen = rng.sample(range(rank), rng.randint(1, rank))
+        return tuple(a - rank if rng.random() < 0.4 else a for a in chosen)
+
+    def _sections(self, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
+        axis = self._concrete(dict(term.attrs)["axis"])
+        size = dims[axis] if isinstance(axis, int) else 0
+        if self.rng.random() < 0.4:
+            return self.rng.choice((2, 2, 3, 1, 4))
+        cut = self._concat_cut(term, axis)
+        if cut is not None and self.rng.random() < 0.6:
+            return (cut,)
+        cuts = self.rng.choice((1, 1, 2, 3))
+        return tuple(sorted(self.rng.randint(0, size) for _ in range(cuts)))
+
+    def _concat_cut(self, term: OpTerm, axis: AttrValue) -> int | None:
+        """Return where the first operand of a concat ends, if `term` reads one along `axis`."""
+        inner = term.operands[0]
+        if not (isinstance(inner, OpTerm) and inner.op == "concat" and isinstance(axis, int)):
+            return None
+        parts = inner.operands[0]
+        joined = self._concrete(dict(inner.attrs)["axis"])
+        assert isinstance(parts, tuple)
+        first = self._walk(parts[0])
+        assert isinstance(first, TensorType)
+        if not isinstance(joined, int) or joined % first.ndim != axis % first.ndim:
+            return None
+        size = first.dims[joined]
+        return size if isinstance(size, int) else None
+
+    def _bounds(self, name: str, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
+        axes = self._concrete(dict(term.attrs)["axes"])
+        sizes = [dims[a] for a in axes if isinstance(a, int)] if isinstance(axes, tuple) else []
+        cut = self._concat_cut(term, axes[0] if isinstance(axes, tuple) else None)
+        if cut is not None and len(sizes) == 1 and self.rng.random() < 0.7:
+            return (
+                (self.rng.choice((0, cut)),)
+                if name == "begin"
+                else (self.rng.choice((cut, *sizes)),)
+            )
+        whole = self.rng.random() < 0.5
+        if name == "begin":
+            return tuple(0 if whole else self.rng.randint(0, d) for d in sizes)
+        return tuple(
+            d + self.rng.choice((0, 0, 5)) if whole else self.rng.randint(0, d) for d in sizes
+        )
+
+    def _pad_width(self, rank: int) -> AttrValue:
+        if self.rng.random() < 0.3:
+            return (0,) * (2 * rank)
+        quiet = 4 if rank == 4 and self.rng.random() < 0.8 else 0
+        return (*(0,) * quiet, *(self.rng.choice((0, 1, 2)) for _ in range(2 * rank - quiet)))
+
+
+def _rank_and_dims(types: list[Type]) -> tuple[int, tuple[int, ...]]:
+    first = types[0]
+    if isinstance(first, TupleType):
+        first = first.fields[0]
+    assert isinstance(first, TensorType)
+    return first.ndim, tuple(d for d in first.dims if isinstance(d, int))
+
+
+def _boolean_variables(terms: Sequence[Term]) -> frozenset[str]:
+    names: set[str] = set()
+    for term in itertools.chain.from_iterable(subterms(t) for t in terms):
+        if isinstance(term, OpTerm) and term.op in BOOLEAN_FIRST:
+            names |= {t.name for t in _leaves(term.operands[0]) if isinstance(t, PatVar)}
+    return frozenset(names)
+
+
+def _leaves(operand: OperandTerm) -> list[Term]:
+    return list(subterms(operand)) if isinstance(operand, (PatVar, OpTerm, TupleField)) else []

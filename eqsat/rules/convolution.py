@@ -1,0 +1,266 @@
+"""Convolutions: scales into weights, padding, one by one kernels, merging parallel ones."""
+
+# ruff: noqa: D103 -- the name and the two sides say what a rule is
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from eqsat.ir import AttrValue
+from eqsat.rules._language import (
+    IntAttr,
+    IntsAttr,
+    Number,
+    Pattern,
+    Sides,
+    StrAttr,
+    compute,
+    ops,
+    tensor,
+)
+from eqsat.rules._predicates import is_constant, is_not_constant
+from eqsat.rules._resolve import Known
+from eqsat.rules._rule import (
+    REASSOCIATES,
+    Phase,
+    RuleSet,
+    predicate,
+)
+from eqsat.rules.movement import int_tuple
+from eqsat.shapes import Positive, Shape
+
+convolution = RuleSet("convolution", Phase.EXPLORE)
+merged_convolutions = RuleSet("merged_convolutions", Phase.MERGE)
+
+Image = Annotated[Pattern, tensor("n c h w", dtype="float")]
+Kernel = Annotated[Pattern, tensor("o i p q", dtype="float")]
+OtherKernel = Annotated[Pattern, tensor("u i p q", dtype="float")]
+PointKernel = Annotated[Pattern, tensor("o c 1 1", dtype="float")]
+OutputScale = Annotated[Pattern, tensor("o 1 1", dtype="float")]
+BatchedOutputScale = Annotated[Pattern, tensor("1 o 1 1", dtype="float")]
+InputScale = Annotated[Pattern, tensor("c 1 1", dtype="float")]
+BatchedInputScale = Annotated[Pattern, tensor("1 c 1 1", dtype="float")]
+
+BILINEAR = "convolution is linear in its weight and in its input"
+
+
+def _conv(
+    x: Pattern, w: Pattern, s: IntsAttr, p: object, d: IntsAttr, g: object, out: StrAttr
+) -> Pattern:
+    """Return a convolution in the layouts NCHW and OIHW."""
+    return ops.nn.conv2d(
+        x, w, strides=s, padding=p, dilation=d, groups=g, out_layout=out, out_dtype=None
+    )
+
+
+@predicate
+def is_nchw(layout: AttrValue) -> bool:
+    """The output has the layout of the input."""
+    return layout in (None, "", "NCHW")
+
+
+def _per_output(w: Known) -> Shape:
+    return (w.dims[0], 1, 1, 1)
+
+
+@convolution.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    when=[is_constant("w"), is_constant("c"), is_nchw("out")],
+)
+def output_scale_into_kernel(
+    x: Image,
+    w: Kernel,
+    c: OutputScale,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    g: IntAttr,
+    out: StrAttr,
+) -> Sides:
+    scaled = w * ops.reshape(c, compute(_per_output, w))
+    return _conv(x, w, s, p, d, g, out) * c, _conv(x, scaled, s, p, d, g, out)
+
+
+@convolution.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    when=[is_constant("w"), is_constant("c"), is_nchw("out")],
+)
+def batched_output_scale_into_kernel(
+    x: Image,
+    w: Kernel,
+    c: BatchedOutputScale,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    g: IntAttr,
+    out: StrAttr,
+) -> Sides:
+    scaled = w * ops.reshape(c, compute(_per_output, w))
+    return _conv(x, w, s, p, d, g, out) * c, _conv(x, scaled, s, p, d, g, out)
+
+
+@convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w")])
+def number_into_kernel(
+    x: Image, w: Kernel, c: Number, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, out: StrAttr
+) -> Sides:
+    return _conv(x, w, s, p, d, g, out) * c, _conv(x, w * c, s, p, d, g, out)
+
+
+@convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("c")])
+def input_scale_into_kernel(
+    x: Image, w: Kernel, c: InputScale, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
+) -> Sides:
+    return _conv(x * c, w, s, p, d, 1, out), _conv(x, w * c, s, p, d, 1, out)
+
+
+@convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("c")])
+def batched_input_scale_into_kernel(
+    x: Image, w: Kernel, c: BatchedInputScale, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
+) -> Sides:
+    return _conv(x * c, w, s, p, d, 1, out), _conv(x, w * c, s, p, d, 1, out)
+
+
+# --- padding --------------------------------------------------------------------------------
+
+
+def four_sides(padding: AttrValue) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right) of a padding attribute of 1, 2 or 4 numbers."""
+    values = int_tuple(padding)
+    match values:
+        case (a,):
+            return a, a, a, a
+        case (a, b):
+            return a, b, a, b
+        case (a, b, c, d):
+            return a, b, c, d
+        case _:
+            raise ValueError(f"padding of a 2-D window has 1, 2 or 4 numbers, not {values}")
+
+
+@predicate
+def pads_only_space(widths: AttrValue) -> bool:
+    """Batch and channels are not padded, and nothing is cut off."""
+    values = int_tuple(widths)
+    return len(values) == 8 and not any(values[:4]) and min(values) >= 0
+
+
+def _joined_padding(padding: AttrValue, widths: AttrValue) -> tuple[int, int, int, int]:
+    top, left, bottom, right = four_sides(padding)
+    above, below, before, behind = int_tuple(widths)[4:]
+    return top + above, left + before, bottom + below, right + behind
+
+
+@convolution.rule(
+    source="a convolution pads with zeros", when=[pads_only_space("e"), is_nchw("out")]
+)
+def pad_into_convolution(
+    x: Image,
+    w: Kernel,
+    e: IntsAttr,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    g: IntAttr,
+    out: StrAttr,
+) -> Sides:
+    padded = ops.nn.pad(x, pad_width=e, pad_mode="constant", pad_value=0.0)
+    return (
+        _conv(padded, w, s, p, d, g, out),
+        _conv(x, w, s, compute(_joined_padding, p, e), d, g, out),
+    )
+
+
+# --- one by one -----------------------------------------------------------------------------
+
+
+@predicate
+def all_ones(values: AttrValue) -> bool:
+    """Every number is 1."""
+    return set(int_tuple(values)) == {1}
+
+
+@predicate
+def no_padding(values: AttrValue) -> bool:
+    """Every number is 0."""
+    return not any(int_tuple(values))
+
+
+def _weight_matrix(w: Known) -> Shape:
+    return w.dims[:2]
+
+
+def _pixels(x: Known) -> Shape:
+    n, c, h, w = x.dims
+    return (n, c, h * w)
+
+
+def _image(x: Known, w: Known) -> Shape:
+    n, _, height, width = x.dims
+    return (n, w.dims[0], height, width)
+
+
+@convolution.rule(
+    source="a 1x1 convolution is a product per pixel",
+    numerics=REASSOCIATES,
+    when=[all_ones("s"), no_padding("p"), is_nchw("out")],
+)
+def point_convolution_is_product(
+    x: Image, w: PointKernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
+) -> Sides:
+    matrix = ops.reshape(w, compute(_weight_matrix, w))
+    pixels = ops.reshape(x, compute(_pixels, x))
+    return _conv(x, w, s, p, d, 1, out), ops.reshape(matrix @ pixels, compute(_image, x, w))
+
+
+# --- merging --------------------------------------------------------------------------------
+
+MERGE = "TASO (SOSP 2019): convolutions of one input are one over concatenated output channels"
+
+
+def _first_outputs(w: Known) -> tuple[int, ...] | None:
+    first = w.dims[0]
+    return (first,) if isinstance(first, int) else None
+
+
+@merged_convolutions.rule(
+    source=MERGE,
+    when=[is_not_constant("x"), is_constant("v"), is_constant("w"), is_nchw("out")],
+    ordered=("v", "w"),
+)
+def parallel_convolutions_merge(
+    x: Image, v: Kernel, w: OtherKernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
+) -> Sides:
+    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out)
+    parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
+    return (_conv(x, v, s, p, d, 1, out), _conv(x, w, s, p, d, 1, out)), (parts[0], parts[1])
+
+
+@predicate
+def is_not_empty(x: Known) -> bool:
+    """Height and width are at least 1."""
+    return all(x.proves(Positive(d)) for d in x.dims[2:])
+
+
+@predicate
+def smaller_than_window(padding: AttrValue, window: AttrValue) -> bool:
+    """No window lies in the padding alone."""
+    top, left, bottom, right = four_sides(padding)
+    sizes = int_tuple(window)
+    height, width = sizes if len(sizes) == 2 else (sizes[0], sizes[0])
+    return max(top, bottom) < height and max(left, right) < width
+
+
+@convolution.rule(
+    source="max and relu are monotone",
+    when=[is_not_empty("x"), smaller_than_window("p", "k"), all_ones("d")],
+)
+def relu_behind_max_pool(
+    x: Image, k: IntsAttr, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
+) -> Sides:
+    pooled = ops.nn.max_pool2d(
+        ops.nn.relu(x), pool_size=k, strides=s, padding=p, dilation=d, out_layout=out
+    )
+    after = ops.nn.max_pool2d(x, pool_size=k, strides=s, padding=p, dilation=d, out_layout=out)
+    return pooled, ops.nn.relu(after)

@@ -1,0 +1,290 @@
+"""Matrix products: associativity, scales into weights, views around them, merging parallel ones."""
+
+# ruff: noqa: D103 -- the name and the two sides say what a rule is
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from eqsat.ir import AttrValue
+from eqsat.rules._language import (
+    Dims,
+    Float,
+    IntsAttr,
+    Number,
+    Pattern,
+    Sides,
+    Tensor,
+    compute,
+    ops,
+    tensor,
+)
+from eqsat.rules._predicates import is_constant, is_not_constant, rank_at_least
+from eqsat.rules._resolve import Known
+from eqsat.rules._rule import (
+    REASSOCIATES,
+    Phase,
+    RuleSet,
+    predicate,
+    profit,
+    types_agree,
+)
+from eqsat.shapes import Equal, LessEqual, Proof, Shape, equal_shapes, product
+
+products = RuleSet("products", Phase.EXPLORE)
+merged_products = RuleSet("merged_products", Phase.MERGE)
+
+Rows = Annotated[Pattern, tensor("... m k")]
+MatrixMK = Annotated[Pattern, tensor("m k")]
+MatrixKN = Annotated[Pattern, tensor("k n")]
+MatrixNP = Annotated[Pattern, tensor("n p")]
+MatrixKP = Annotated[Pattern, tensor("k p")]
+MatrixKQ = Annotated[Pattern, tensor("k q")]
+VectorK = Annotated[Pattern, tensor("k")]
+VectorN = Annotated[Pattern, tensor("n")]
+VectorP = Annotated[Pattern, tensor("p")]
+VectorQ = Annotated[Pattern, tensor("q")]
+BatchMK = Annotated[Pattern, tensor("... m k")]
+BatchKN = Annotated[Pattern, tensor("... k n")]
+
+BILINEAR = "linear algebra: the product is bilinear"
+
+
+# --- associativity --------------------------------------------------------------------------
+
+
+@profit
+def fewer_products_on_the_right(a: Known, b: Known, c: Known) -> bool:
+    """Whether a (b c) takes provably no more multiplications than (a b) c."""
+    (m, k), (n, p) = a.dims[-2:], c.dims[-2:]
+    return a.proves(LessEqual(k * n * p + m * k * p, m * k * n + m * n * p))
+
+
+@profit
+def fewer_products_on_the_left(a: Known, b: Known, c: Known) -> bool:
+    """(a b) c takes provably no more multiplications than a (b c)."""
+    (m, k), (n, p) = a.dims[-2:], c.dims[-2:]
+    return a.proves(LessEqual(m * k * n + m * n * p, k * n * p + m * k * p))
+
+
+@products.rule(
+    source="linear algebra",
+    numerics=REASSOCIATES,
+    when=[fewer_products_on_the_right("a", "b", "c")],
+)
+def matmul_associates_right(a: BatchMK, b: MatrixKN, c: MatrixNP) -> Sides:
+    return (a @ b) @ c, a @ (b @ c)
+
+
+@products.rule(
+    source="linear algebra", numerics=REASSOCIATES, when=[fewer_products_on_the_left("a", "b", "c")]
+)
+def matmul_associates_left(a: MatrixMK, b: MatrixKN, c: MatrixNP) -> Sides:
+    return a @ (b @ c), (a @ b) @ c
+
+
+@profit
+def smaller_joined(b: Known, c: Known) -> bool:
+    """The product of two weights takes provably no more space than both."""
+    (k, n), p = b.dims, c.dims[-1]
+    return b.proves(LessEqual(k * p, k * n + n * p))
+
+
+@products.rule(
+    source="linear algebra",
+    numerics=REASSOCIATES,
+    when=[is_not_constant("a"), is_constant("b"), is_constant("c"), smaller_joined("b", "c")],
+)
+def constant_weights_join(a: BatchMK, b: MatrixKN, c: MatrixNP) -> Sides:
+    return (a @ b) @ c, a @ (b @ c)
+
+
+# --- scales and shifts ----------------------------------------------------------------------
+
+
+@predicate
+def scales_columns(c: Known, w: Known) -> bool:
+    """Whether c has one factor per column of the matrix w, or one for all."""
+    leading_ones = all(c.proves(Equal(d, 1)) for d in c.dims[:-1])
+    column = c.ndim == 0 or any(c.proves(Equal(c.dims[-1], d)) for d in (1, w.dims[-1]))
+    return c.ndim <= 2 and leading_ones and column
+
+
+@products.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    when=[is_constant("w"), is_constant("c"), scales_columns("c", "w")],
+)
+def scale_of_product_into_weight(x: Rows, w: MatrixKN, c: Tensor) -> Sides:
+    return (x @ w) * c, x @ (w * c)
+
+
+@products.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("c")])
+def scale_of_rows_into_weight(x: Rows, w: MatrixKN, c: VectorK) -> Sides:
+    return (x * c) @ w, x @ (w * ops.expand_dims(c, axis=(1,)))
+
+
+@products.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("b")])
+def shift_of_rows_into_bias(x: Rows, w: MatrixKN, b: VectorK) -> Sides:
+    return (x + b) @ w, x @ w + b @ w
+
+
+@products.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    both_ways=True,
+    when=[rank_at_least("x", 2), rank_at_least("y", 2)],
+)
+def scale_commutes_with_product(x: Tensor, y: Tensor, c: Number) -> Sides:
+    return (x * c) @ y, (x @ y) * c
+
+
+@products.rule(
+    source=BILINEAR, numerics=REASSOCIATES, when=[rank_at_least("x", 2), rank_at_least("y", 2)]
+)
+def scale_of_right_operand_leaves_product(x: Tensor, y: Tensor, c: Number) -> Sides:
+    return x @ (y * c), (x @ y) * c
+
+
+@products.rule(source=BILINEAR, numerics=REASSOCIATES)
+def products_with_same_weight_add(x: Rows, y: Rows, w: MatrixKN) -> Sides:
+    return x @ w + y @ w, (x + y) @ w
+
+
+# --- views ----------------------------------------------------------------------------------
+
+
+@predicate
+def swaps_last_two(x: Known, axes: AttrValue) -> bool:
+    """The permutation swaps the last two axes and nothing else."""
+    rank = x.ndim
+    full = tuple(reversed(range(rank))) if axes is None else axes
+    assert isinstance(full, tuple)
+    seen = tuple(int(a) % rank for a in full)  # type: ignore[arg-type]
+    return rank >= 2 and seen == (*range(rank - 2), rank - 1, rank - 2)
+
+
+@products.rule(
+    source="(A B)^T = B^T A^T",
+    when=[swaps_last_two("a", "p"), swaps_last_two("b", "p")],
+)
+def transpose_of_product(a: BatchMK, b: BatchKN, p: IntsAttr) -> Sides:
+    return (
+        ops.permute_dims(a @ b, axes=p),
+        ops.permute_dims(b, axes=p) @ ops.permute_dims(a, axes=p),
+    )
+
+
+@predicate
+def flattens_leading_axes(x: Known, s: Shape) -> bool:
+    """The reshape keeps the last axis and makes all others one."""
+    return x.ndim >= 2 and len(s) == 2 and x.proves(Equal(s[1], x.dims[-1]))
+
+
+def _rows_of_product(x: Known, w: Known) -> Shape:
+    return (product(x.dims[:-1]), w.dims[-1])
+
+
+@products.rule(
+    source="rows of a product are products of rows",
+    when=[flattens_leading_axes("x", "s"), types_agree],
+)
+def product_of_flattened_rows(x: Tensor, w: MatrixKN, s: Dims) -> Sides:
+    return (
+        ops.reshape(x, s) @ w,
+        ops.reshape(x @ w, compute(_rows_of_product, x, w)),
+    )
+
+
+@predicate
+def keeps_last_two(w: Known, s: Shape) -> bool:
+    """Only leading axes are broadcast."""
+    return w.ndim >= 2 and equal_shapes(w.dims[-2:], s[-2:], w.facts) is Proof.YES
+
+
+@products.rule(
+    source="matmul broadcasts its leading axes", when=[keeps_last_two("w", "s"), types_agree]
+)
+def product_with_broadcast_weight(x: Tensor, w: Tensor, s: Dims) -> Sides:
+    return x @ ops.broadcast_to(w, s), x @ w
+
+
+@products.rule(
+    source="matmul broadcasts its leading axes", when=[keeps_last_two("x", "s"), types_agree]
+)
+def product_of_broadcast_rows(x: Tensor, w: Tensor, s: Dims) -> Sides:
+    return ops.broadcast_to(x, s) @ w, x @ w
+
+
+@predicate
+def adds_leading_ones(w: Known, s: Shape) -> bool:
+    """The reshape only puts axes of size 1 in front."""
+    added = len(s) - w.ndim
+    ones: Shape = (1,) * max(added, 0)
+    return added >= 0 and equal_shapes((*ones, *w.dims), s, w.facts) is Proof.YES
+
+
+@products.rule(
+    source="matmul broadcasts its leading axes",
+    when=[adds_leading_ones("w", "s"), rank_at_least("w", 2), types_agree],
+)
+def product_with_reshaped_weight(x: Tensor, w: Tensor, s: Dims) -> Sides:
+    return x @ ops.reshape(w, s), x @ w
+
+
+# --- merging --------------------------------------------------------------------------------
+
+MERGE = "[x w1, x w2] = x [w1, w2]; TASO (SOSP 2019), table of rules"
+
+
+def _two_parts(v: Known) -> tuple[int, ...] | None:
+    first = v.dims[-1]
+    return (first,) if isinstance(first, int) else None
+
+
+def _three_parts(v: Known, w: Known) -> tuple[int, ...] | None:
+    first, second = v.dims[-1], w.dims[-1]
+    if not isinstance(first, int) or not isinstance(second, int):
+        return None
+    return first, first + second
+
+
+TWO_WEIGHTS = (is_not_constant("x"), is_constant("v"), is_constant("w"))
+THREE_WEIGHTS = (*TWO_WEIGHTS, is_constant("u"))
+
+
+@merged_products.rule(source=MERGE, when=TWO_WEIGHTS, ordered=("v", "w"))
+def parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP) -> Sides:
+    both = x @ ops.concat([v, w], axis=1)
+    parts = ops.split(both, indices_or_sections=compute(_two_parts, v), axis=-1)
+    return (x @ v, x @ w), (parts[0], parts[1])
+
+
+@merged_products.rule(source=MERGE, when=THREE_WEIGHTS, ordered=("v", "w", "u"))
+def three_parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ) -> Sides:
+    all_three = x @ ops.concat([v, w, u], axis=1)
+    parts = ops.split(all_three, indices_or_sections=compute(_three_parts, v, w), axis=-1)
+    return (x @ v, x @ w, x @ u), (parts[0], parts[1], parts[2])
+
+
+@merged_products.rule(
+    source=MERGE,
+    when=[*THREE_WEIGHTS, is_constant("a"), is_constant("b"), is_constant("c")],
+    ordered=("v", "w", "u"),
+)
+def query_key_value_merge(
+    x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ, a: VectorN, b: VectorP, c: VectorQ
+) -> Sides:
+    rows = x @ ops.concat([v, w, u], axis=1) + ops.concat([a, b, c], axis=0)
+    parts = ops.split(rows, indices_or_sections=compute(_three_parts, v, w), axis=-1)
+    return (x @ v + a, x @ w + b, x @ u + c), (parts[0], parts[1], parts[2])
+
+
+@products.rule(source="definition of a linear layer")
+def linear_is_product_and_bias(x: Float, w: Float, b: Float) -> Sides:
+    return ops.linear(x, w, b), x @ ops.permute_dims(w) + b
+
+
+@products.rule(source="definition of a linear layer")
+def linear_without_bias_is_product(x: Float, w: Float) -> Sides:
+    return ops.linear(x, w), x @ ops.permute_dims(w)

@@ -1,0 +1,243 @@
+"""From a snapshot to the cheapest cover found, its proven bound, and the next best programs."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from eqsat._snapshot import CONSTANT, ClassId, Cover, ENode, Kernel, Snapshot
+from eqsat.extract._candidate import Candidate
+from eqsat.extract._candidates import CandidateGrower
+from eqsat.extract._forms import prepare
+from eqsat.extract._graph import ExtractError, Graph
+from eqsat.extract._greedy import Solution
+from eqsat.extract._ilp import solve
+from eqsat.extract._profile import DeviceProfile
+from eqsat.extract._segments import Segment, split
+from eqsat.extract._sizes import Sizes
+
+DEFAULT_TIME_LIMIT_S = 5.0
+Progress = Callable[[float], None]
+"""progress(fraction): called while it works."""
+
+# Solutions looked at per segment before a search for variants gives up.
+_MAX_TRIES = 64
+# In a larger segment only what dominance leaves is ranked: the integer program is slow without it.
+_MAX_OPTIONS_TO_RANK = 500
+
+
+def extract(
+    snapshot: Snapshot,
+    profile: DeviceProfile,
+    sizes: Sizes,
+    *,
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S,
+    progress: Progress | None = None,
+) -> Cover:
+    """Return the cheapest cover found: never dearer than the program itself, fused or not.
+
+    Raises:
+        ExtractError: an output cannot be computed, or what must stand in memory is no tensor.
+        ShapeError: a symbol has no representative size.
+    """
+    start_s = time.perf_counter()
+    tell = progress or _silent
+    tell(0.0)
+    graph = prepare(snapshot, profile, sizes)
+    segments = split(CandidateGrower(graph).run(), graph.outputs)
+    solver = _Solver(start_s + time_limit_s)
+    solutions: list[Solution] = []
+    for i, segment in enumerate(segments):
+        tell(0.3 + 0.7 * i / len(segments))
+        solutions.append(solver.solution(segment))
+    best = _cover(graph, segments, solutions)
+    # The program's own e-nodes, fused: what no rewrite would have given.
+    own = _program_cover(snapshot, profile, sizes)
+    if own.time_s < best.time_s:
+        best = Cover(own.kernels, own.time_s, min(best.bound_s, own.time_s))
+    tell(1.0)
+    return best
+
+
+def _silent(fraction: float) -> None:
+    """Show nothing."""
+
+
+def input_cover(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Cover:
+    """Return the program as it came, each of its operators a kernel of its own.
+
+    Where saturation has removed an e-node of the program, its first equal form stands in.
+    """
+    graph = _program_graph(snapshot, profile, sizes)
+    segments = split(CandidateGrower(graph, fuses=False).run(), graph.outputs)
+    solver = _Solver(0.0)
+    return _cover(graph, segments, [solver.solution(s) for s in segments])
+
+
+def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -> list[Cover]:
+    """Return up to `k` programs of different structure, the cheapest first.
+
+    Two programs differ in structure where their kernels hold other operators or are cut otherwise.
+    Repeated parts of a program (equal layers) are varied together.
+    """
+    graph = prepare(snapshot, profile, sizes)
+    candidates = CandidateGrower(graph).run()
+    segments = split(candidates, graph.outputs, reduce=False)
+    if max((s.num_options for s in segments), default=0) > _MAX_OPTIONS_TO_RANK:
+        segments = split(candidates, graph.outputs)
+    groups: dict[object, list[int]] = {}
+    for i, segment in enumerate(segments):
+        groups.setdefault(segment.key(), []).append(i)
+    members = list(groups.values())
+    ranked = [_Ranked(segments[m[0]], len(m)) for m in members]
+    found: list[Cover] = []
+    seen: set[object] = set()
+    for ranks in _cheapest_first(ranked):
+        if len(found) == k:
+            break
+        chosen: list[Solution | None] = [None] * len(segments)
+        for m, r, rank in zip(members, ranked, ranks, strict=True):
+            for i in m:
+                chosen[i] = r.solutions[rank]
+        cover = _cover(graph, segments, [s for s in chosen if s is not None])
+        signature = structure(cover)
+        if signature not in seen:
+            seen.add(signature)
+            found.append(cover)
+    return found
+
+
+def structure(cover: Cover) -> object:
+    """Return a value that is equal for covers with the same operators cut in the same way."""
+    kernels = Counter(
+        (k.template, tuple(sorted(Counter(n.op for n in k.nodes.values()).items())), len(k.leaves))
+        for k in cover.kernels
+    )
+    return frozenset(kernels.items())
+
+
+class _Solver:
+    """Solves each distinct segment once, within one deadline for all."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._known: dict[object, Solution] = {}
+
+    def solution(self, segment: Segment) -> Solution:
+        key = segment.key()
+        if key not in self._known:
+            found = solve(segment, self._deadline_s - time.perf_counter())
+            assert found is not None, "a segment without forbidden choices has a greedy one"
+            self._known[key] = found
+        return self._known[key]
+
+
+class _Ranked:
+    """The solutions of one distinct segment in increasing time, found as they are asked for."""
+
+    def __init__(self, segment: Segment, copies: int) -> None:
+        self.segment = segment
+        self.copies = copies
+        self.solutions: list[Solution] = []
+        self.is_exhausted = False
+
+    def time_s(self, rank: int) -> float | None:
+        """Return the time of all copies with solution `rank`, None where there are fewer."""
+        while len(self.solutions) <= rank and not self.is_exhausted:
+            done = [s.choice for s in self.solutions]
+            found = solve(self.segment, 2.0, done) if len(done) < _MAX_TRIES else None
+            if found is None:
+                self.is_exhausted = True
+            else:
+                self.solutions.append(found)
+        return self.solutions[rank].time_s * self.copies if rank < len(self.solutions) else None
+
+
+def _cheapest_first(ranked: Sequence[_Ranked]) -> Iterator[tuple[int, ...]]:
+    """Yield one rank per distinct segment, in increasing total time."""
+    first = tuple(0 for _ in ranked)
+    total = sum(r.time_s(0) or 0.0 for r in ranked)
+    queue: list[tuple[float, tuple[int, ...]]] = [(total, first)]
+    seen = {first}
+    while queue:
+        total, ranks = heapq.heappop(queue)
+        yield ranks
+        for i, r in enumerate(ranked):
+            following = (*ranks[:i], ranks[i] + 1, *ranks[i + 1 :])
+            if following in seen:
+                continue
+            seen.add(following)
+            now, then = r.time_s(ranks[i]), r.time_s(ranks[i] + 1)
+            if now is not None and then is not None:
+                heapq.heappush(queue, (total - now + then, following))
+
+
+def _program_graph(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Graph:
+    """Return the graph of the program's own e-nodes, and of others only where one has none."""
+    own = {c for c, e in snapshot.classes.items() if any(n.rule == "" for n in e.nodes)}
+    node_class = {id(n): c for c, e in snapshot.classes.items() for n in e.nodes}
+    try:
+        return prepare(
+            snapshot, profile, sizes, lambda n: n.rule == "" or node_class[id(n)] not in own
+        )
+    except ExtractError:
+        # Unions can leave the program's own e-nodes in a circle; a way round it stands in.
+        return prepare(snapshot, profile, sizes)
+
+
+def _program_cover(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Cover:
+    """Return the program itself, fused greedily, or unfused where that is cheaper."""
+    graph = _program_graph(snapshot, profile, sizes)
+    segments = split(CandidateGrower(graph).run(), graph.outputs)
+    solver = _Solver(0.0)
+    fused = _cover(graph, segments, [solver.solution(s) for s in segments])
+    plain = input_cover(snapshot, profile, sizes)
+    return min(fused, plain, key=lambda c: c.time_s)
+
+
+def _cover(graph: Graph, segments: Sequence[Segment], solutions: Sequence[Solution]) -> Cover:
+    chosen: dict[int, Candidate] = {}
+    for segment, solution in zip(segments, solutions, strict=True):
+        for c, i in solution.choice.items():
+            chosen.update({k.root: k for k in segment.options[c][i].kernels})
+    kernels = tuple(_kernel(graph, chosen[c]) for c in _launch_order(chosen, graph.outputs))
+    total = sum(k.time_s for k in kernels)
+    bound = sum(s.bound_s for s in solutions)
+    return Cover(kernels, total, min(bound, total))
+
+
+def _launch_order(chosen: Mapping[int, Candidate], outputs: Sequence[int]) -> list[int]:
+    done: dict[int, None] = {}
+    stack = [(o, False) for o in reversed(outputs)]
+    while stack:
+        c, is_left = stack.pop()
+        if is_left:
+            done[c] = None
+        elif c in chosen and c not in done:
+            stack.append((c, True))
+            stack.extend((x, False) for x in sorted(chosen[c].needs, reverse=True) if x not in done)
+    return list(done)
+
+
+def _kernel(graph: Graph, k: Candidate) -> Kernel:
+    classes = graph.classes
+    nodes: dict[ClassId, ENode] = {}
+    for form in k.interior.values():
+        nodes.update(form.parts)
+    leaves: dict[ClassId, None] = {classes[i].id: None for i, _ in k.reads}
+    for form in k.interior.values():
+        for scalar in graph.tensor_children(form.parts):
+            if not classes[graph.number[scalar]].is_absorbed:
+                continue
+            literal = _literal(graph.snapshot, scalar)
+            if literal is None:
+                leaves[scalar] = None
+            else:
+                nodes[scalar] = literal
+    return Kernel(classes[k.root].id, nodes, tuple(leaves), k.template, k.time_s)
+
+
+def _literal(snapshot: Snapshot, c: ClassId) -> ENode | None:
+    return next((n for n in snapshot.classes[c].nodes if n.op == CONSTANT), None)

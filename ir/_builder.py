@@ -1,0 +1,86 @@
+"""Builds functions binding by binding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eqsat.ir._call import Arg, make_call
+from eqsat.ir._expr import (
+    AttrValue,
+    Binding,
+    BindingBlock,
+    Expr,
+    Function,
+    IRModule,
+    MatchCast,
+    SeqExpr,
+    Tuple,
+    TupleGetItem,
+    Var,
+    VarBinding,
+)
+from eqsat.ir._op import OpDef
+from eqsat.ir._types import TensorType, Type
+from eqsat.shapes import Shape
+
+
+class BlockBuilder:
+    """Builds one function with one dataflow block.
+
+    Example:
+        bb = BlockBuilder()
+        x = bb.input("x", (sym("n"), 4), "float32")
+        y = bb.call(ops["nn.relu"], x)
+        module = bb.module(y)
+    """
+
+    def __init__(self) -> None:
+        self._params: list[Var] = []
+        self._bindings: list[Binding] = []
+
+    def input(self, name: str, shape: Shape, dtype: str) -> Var:
+        """Add a tensor parameter."""
+        return self.param(name, TensorType(shape, dtype))
+
+    def param(self, name: str, ty: Type) -> Var:
+        """Add a parameter of any type."""
+        var = Var(name, ty)
+        self._params.append(var)
+        return var
+
+    def call(self, op: OpDef, *args: Arg, **attrs: AttrValue) -> Var:
+        """Emit a call of `op` (see `make_call`) and return its variable."""
+        return self.emit(make_call(op, *args, **attrs))
+
+    def emit(self, value: Expr, name: str = "") -> Var:
+        """Bind `value` to a new variable."""
+        var = Var(name or f"lv{len(self._bindings) or ''}", value.type, is_dataflow=True)
+        self._bindings.append(VarBinding(var, value))
+        return var
+
+    def get_item(self, value: Expr, index: int) -> Var:
+        """Emit a tuple field access."""
+        return self.emit(TupleGetItem(value, index))
+
+    def match_cast(self, value: Expr, ty: Type) -> Var:
+        """Emit a match_cast, which may define new symbols."""
+        var = Var(f"lv{len(self._bindings) or ''}", ty, is_dataflow=True)
+        self._bindings.append(MatchCast(var, value, ty))
+        return var
+
+    def function(self, result: Expr | Sequence[Expr], name: str = "main") -> Function:
+        """Return the function of everything emitted; the results leave the dataflow block."""
+        single = not isinstance(result, Sequence)
+        outputs = [self._output(e) for e in ([result] if single else result)]
+        body = outputs[0] if single else Tuple(tuple(outputs))
+        seq = SeqExpr((BindingBlock(tuple(self._bindings), is_dataflow=True),), body)
+        return Function(name, tuple(self._params), seq, body.type)
+
+    def _output(self, e: Expr) -> Expr:
+        var = e if isinstance(e, Var) else self.emit(e)
+        var.is_dataflow = False
+        return var
+
+    def module(self, result: Expr | Sequence[Expr], name: str = "main") -> IRModule:
+        """Return a module with this one function."""
+        return IRModule({name: self.function(result, name)})

@@ -1,0 +1,90 @@
+"""Making typed calls: the one place that fills attributes in and infers the type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._expr import AttrValue, Call, Constant, Expr, NullValue, ShapeExpr, Tuple
+from eqsat.ir._op import OpDef, OperandKind
+from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, TypeCheckError
+from eqsat.shapes import Dim, EqsatError
+
+Arg = Expr | None | Sequence["Expr"] | Sequence[Dim] | NDArray[np.generic]
+
+
+def make_call(op: OpDef, *args: Arg, **attrs: AttrValue) -> Call:
+    """Return the call of `op` with its type inferred.
+
+    A tuple or list stands for a tuple of tensors or a shape, whichever the operand wants; a NumPy array
+    becomes a constant; None is an absent optional operand.
+
+    Raises:
+        TypeCheckError: too many or missing operands, unknown attributes, or the types do not fit.
+        ShapeError: the shapes do not fit.
+    """
+    if len(args) > len(op.operands):
+        raise TypeCheckError(f"{op.name} takes {len(op.operands)} operands, got {len(args)}")
+    padded = (*args, *(None,) * (len(op.operands) - len(args)))
+    operands = tuple(_operand(op, i, a) for i, a in enumerate(padded))
+    try:
+        filled = op.fill_attrs(attrs)
+    except TypeError as error:
+        raise TypeCheckError(str(error)) from None
+    return Call(op, operands, filled, infer_type(op, [a.type for a in operands], filled))
+
+
+def infer_type(op: OpDef, types: Sequence[Type], attrs: dict[str, AttrValue]) -> Type:
+    """Return the result type of `op`, naming the call in the error where it does not fit."""
+    try:
+        return op.infer(types, attrs)
+    except EqsatError as error:
+        shown = ", ".join(str(t) for t in types)
+        error.add_note(f"in {op.name}({shown})")
+        raise
+
+
+def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
+    operand = op.operands[index]
+    where = f"operand {index} ({operand.name}) of {op.name}"
+    if arg is None or isinstance(arg, NullValue):
+        if not operand.optional:
+            raise TypeCheckError(f"{where} is missing")
+        return NullValue()
+    if isinstance(arg, np.ndarray):
+        arg = Constant(arg)
+    match operand.kind:
+        case OperandKind.TENSOR:
+            if isinstance(arg, Sequence) or not isinstance(arg.type, TensorType):
+                raise TypeCheckError(f"{where} must be a tensor, got {_shown(arg)}")
+            return arg
+        case OperandKind.TENSORS:
+            value = Tuple(tuple(_expr(a, where) for a in arg)) if isinstance(arg, Sequence) else arg
+            if not isinstance(value.type, TupleType):
+                raise TypeCheckError(f"{where} must be a tuple of tensors, got {_shown(arg)}")
+            return value
+        case OperandKind.SHAPE:
+            shape = ShapeExpr(tuple(_dim(d, where) for d in arg)) if isinstance(arg, Sequence) else arg
+            if not isinstance(shape.type, ShapeType):
+                raise TypeCheckError(f"{where} must be a shape, got {_shown(arg)}")
+            return shape
+
+
+def _expr(item: object, where: str) -> Expr:
+    if isinstance(item, np.ndarray):
+        return Constant(item)
+    if isinstance(item, Expr):
+        return item
+    raise TypeCheckError(f"{where} must hold tensors, got {item!r}")
+
+
+def _dim(item: object, where: str) -> Dim:
+    if isinstance(item, Dim):
+        return item
+    raise TypeCheckError(f"{where} must hold dims, got {item!r}")
+
+
+def _shown(arg: object) -> str:
+    return str(getattr(arg, "type", arg))

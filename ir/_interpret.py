@@ -1,0 +1,342 @@
+"""Runs programs with NumPy: slow, plain, and what every other way to run them is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._expr import (
+    AttrValue,
+    Call,
+    Constant,
+    DataTypeImm,
+    Expr,
+    ExternFunc,
+    Function,
+    GlobalVar,
+    If,
+    IRModule,
+    MatchCast,
+    NullValue,
+    PrimValue,
+    SeqExpr,
+    ShapeExpr,
+    StringImm,
+    Tuple,
+    TupleGetItem,
+    Var,
+)
+from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
+from eqsat.ir._interpret_te import evaluate_te
+from eqsat.ir._interpret_tir import run_primfunc
+from eqsat.ir._op import OpDef, OperandKind
+from eqsat.ir._tir import PrimFunc
+from eqsat.ir._types import ShapeType, TensorType, TupleType, Type
+from eqsat.shapes import SymDim, evaluate, numpy_dtype
+
+Extern = Callable[..., Any]
+
+
+def interpret(
+    program: IRModule | Function,
+    *args: Any,
+    function: str = "main",
+    externs: Mapping[str, Extern] | None = None,
+) -> Any:
+    """Return what `program` computes from `args`.
+
+    Args:
+        program: a module, or one function that calls no others.
+        args: an array per tensor parameter (a Python number for a scalar one), a tuple of ints per
+            shape, a tuple of values per tuple.
+        function: the function of the module to call; a PrimFunc gets its outputs passed too.
+        externs: what external functions compute, by name: from the operands to the result.
+
+    Returns:
+        An array for a tensor, a tuple of ints for a shape, a tuple for a tuple.
+
+    Raises:
+        RuntimeCheckError: a value does not have the type declared for it.
+    """
+    module = program if isinstance(program, IRModule) else IRModule({program.name: program})
+    name = function if isinstance(program, IRModule) else program.name
+    if name not in module.functions:
+        raise RuntimeCheckError(f"no function {name!r}; there are {', '.join(module.functions)}")
+    target = module[name]
+    machine = _Machine(module, externs or {})
+    values = [_as_value(a) for a in args]
+    if isinstance(target, PrimFunc):
+        run_primfunc(target, values)
+        return None
+    return machine.call_function(target, values)
+
+
+def _as_value(a: Any) -> Any:
+    """Return an argument as the interpreter holds it."""
+    if isinstance(a, (tuple, list)):
+        return tuple(_as_value(x) for x in a)  # type: ignore[misc]
+    if isinstance(a, np.generic):
+        return np.asarray(a)
+    return a
+
+
+@dataclass(slots=True)
+class _Closure:
+    """A function value with the frame it was made in."""
+
+    function: Function
+    frame: _Frame
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The variables and shape symbols of one function call."""
+
+    values: dict[Var, Any]
+    symbols: dict[str, int]
+
+
+class _Machine:
+    def __init__(self, module: IRModule, externs: Mapping[str, Extern]) -> None:
+        self.module, self.externs = module, externs
+        self.dead_after: dict[int, list[list[Var]]] = {}
+
+    def call_function(self, f: Function, args: Sequence[Any], outer: _Frame | None = None) -> Any:
+        if len(args) != len(f.params):
+            raise RuntimeCheckError(f"{f.name} takes {len(f.params)} arguments, got {len(args)}")
+        frame = _Frame(dict(outer.values) if outer else {}, dict(outer.symbols) if outer else {})
+        values = [_fit_scalar(p.type, a) for p, a in zip(f.params, args, strict=True)]
+        names = [f"argument {p.name} of {f.name}" for p in f.params]
+        bind_types(names, [p.type for p in f.params], values, frame.symbols)
+        frame.values.update(zip(f.params, values, strict=True))
+        return self.seq(f.body, frame)
+
+    def seq(self, s: SeqExpr, frame: _Frame) -> Any:
+        bindings = [b for block in s.blocks for b in block.bindings]
+        dead = self.dead_after.get(id(s))
+        if dead is None:
+            dead = self.dead_after[id(s)] = _last_uses(s)
+        for binding, gone in zip(bindings, dead, strict=True):
+            value = self.eval(binding.value, frame)
+            if isinstance(binding, MatchCast):
+                bind_types([binding.var.name], [binding.type], [value], frame.symbols)
+            frame.values[binding.var] = value
+            for var in gone:
+                del frame.values[var]
+        return self.eval(s.result, frame)
+
+    def eval(self, e: Expr, frame: _Frame) -> Any:
+        match e:
+            case Var():
+                return frame.values[e]
+            case Constant(value):
+                return value
+            case ShapeExpr(dims):
+                # -1 stands for "what is left" in a reshape and is no symbol.
+                return tuple(evaluate(d, frame.symbols) for d in dims)
+            case PrimValue(value):
+                return evaluate(value, frame.symbols) if isinstance(value, (int, SymDim)) else value
+            case StringImm(value) | DataTypeImm(value):
+                return value
+            case NullValue():
+                return None
+            case Tuple(fields):
+                return tuple(self.eval(f, frame) for f in fields)
+            case TupleGetItem(tuple_value, index):
+                return self.eval(tuple_value, frame)[index]
+            case Call():
+                return self.call(e, frame)
+            case If(condition, then_branch, else_branch):
+                branch = then_branch if self.truth(condition, frame) else else_branch
+                return self.seq(branch, _Frame(dict(frame.values), dict(frame.symbols)))
+            case SeqExpr():
+                return self.seq(e, _Frame(dict(frame.values), dict(frame.symbols)))
+            case Function():
+                return _Closure(e, frame)
+            case GlobalVar(name):
+                return self.global_function(name)
+            case ExternFunc(name):
+                return self.extern(name)
+            case _:
+                assert_never(e)
+
+    def truth(self, condition: Expr, frame: _Frame) -> bool:
+        value = np.asarray(self.eval(condition, frame))
+        if value.shape != () or value.dtype != np.bool_:
+            raise RuntimeCheckError(f"the condition of an If must be bool[], got {shown(value)}")
+        return bool(value)
+
+    def global_function(self, name: str) -> Function | PrimFunc | Extern:
+        if name in self.module.functions:
+            return self.module[name]
+        if name in self.module.extern_funcs:
+            return self.extern(self.module.extern_funcs[name].name)
+        raise RuntimeCheckError(f"the module has no function {name!r}")
+
+    def extern(self, name: str) -> Extern:
+        if name not in self.externs:
+            raise RuntimeCheckError(
+                f"the external function {name!r} has no NumPy meaning; pass externs={{{name!r}: ...}}"
+            )
+        return self.externs[name]
+
+    def call(self, e: Call, frame: _Frame) -> Any:
+        op = e.op
+        if isinstance(op, OpDef):
+            if op.operands or not e.args or not _has_callee(op):
+                return self.operator(op, e, frame)
+            return self.foreign(op, e, frame)
+        callee = self.eval(op, frame)
+        return self.apply(callee, [self.eval(a, frame) for a in e.args])
+
+    def apply(self, callee: Any, args: Sequence[Any]) -> Any:
+        match callee:
+            case Function():
+                return self.call_function(callee, args)
+            case _Closure(function, frame):
+                return self.call_function(function, args, frame)
+            case PrimFunc():
+                raise RuntimeCheckError(f"{callee.name} is a PrimFunc; call it by call_tir")
+            case _:
+                return _as_value(callee(*args))
+
+    def operator(self, op: OpDef, e: Call, frame: _Frame) -> Any:
+        args = [self.eval(a, frame) for a in e.args]
+        for operand, value in zip(op.operands, args, strict=False):
+            if value is None and not operand.optional:
+                raise RuntimeCheckError(f"operand {operand.name} of {op.name} is absent")
+        args = [
+            list(a) if o.kind is OperandKind.TENSORS else a
+            for o, a in zip(op.operands, args, strict=False)
+        ]
+        args += [None] * (len(op.operands) - len(args))
+        attrs = {k: _attr_value(v, frame.symbols) for k, v in op.fill_attrs(e.attrs).items()}
+        with np.errstate(all="ignore"):
+            result = op.reference(*args, **attrs)
+        return _as_result(result, e.type)
+
+    def foreign(self, op: OpDef, e: Call, frame: _Frame) -> Any:
+        """Run `call_tir` and its kin: the callee is the first operand."""
+        callee, *args = (self.eval(a, frame) for a in e.args)
+        if op.name.startswith("invoke"):
+            return self.apply(callee, args)
+        if not isinstance(callee, PrimFunc):
+            return _as_result(self.apply(callee, args), e.type)
+        types = e.type.fields if isinstance(e.type, TupleType) else (e.type,)
+        if op.name == "call_tir_inplace":
+            return self._inplace(callee, args, e, types, frame)
+        outputs = [_empty(t, frame.symbols) for t in types]
+        run_primfunc(callee, [*args, *outputs], _named(callee, frame.symbols))
+        return tuple(outputs) if isinstance(e.type, TupleType) else outputs[0]
+
+    def _inplace(
+        self, f: PrimFunc, args: list[Any], e: Call, types: Sequence[Type], frame: _Frame
+    ) -> Any:
+        given = e.attrs["inplace_indices"]
+        indices = given if isinstance(given, tuple) else (given,)
+        own = list(args)
+        results: list[Any] = []
+        fresh: list[Any] = []
+        for index, ty in zip(indices, types, strict=True):
+            if isinstance(index, int) and index >= 0:
+                own[index] = np.array(own[index])
+                results.append(own[index])
+            else:
+                results.append(_empty(ty, frame.symbols))
+                fresh.append(results[-1])
+        run_primfunc(f, [*own, *fresh], _named(f, frame.symbols))
+        return tuple(results) if isinstance(e.type, TupleType) else results[0]
+
+
+def _has_callee(op: OpDef) -> bool:
+    return op.name.startswith(("call_", "invoke_"))
+
+
+def _named(f: PrimFunc, symbols: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the caller's symbols that do not clash with what the arguments of `f` will bind."""
+    bound = {d.name for p in f.params if hasattr(p, "shape") for d in p.shape if hasattr(d, "name")}  # type: ignore[union-attr]
+    return {k: v for k, v in symbols.items() if k not in bound}
+
+
+def _empty(ty: Type, symbols: Mapping[str, int]) -> NDArray[Any]:
+    if not isinstance(ty, TensorType):
+        raise RuntimeCheckError(f"call_tir gives tensors, but its type says {ty}")
+    return np.zeros(tuple(evaluate(d, symbols) for d in ty.dims), numpy_dtype(ty.dtype))
+
+
+def _fit_scalar(ty: Type, value: Any) -> Any:
+    """Return a Python number as an array where a rank-0 tensor is expected."""
+    if isinstance(ty, TensorType) and isinstance(value, (bool, int, float)) and ty.ndim == 0:
+        return np.asarray(value, numpy_dtype(ty.dtype))
+    return value
+
+
+def _attr_value(value: AttrValue, symbols: Mapping[str, int]) -> Any:
+    if isinstance(value, SymDim):
+        return evaluate(value, symbols)
+    if isinstance(value, tuple):
+        return tuple(_attr_value(v, symbols) for v in value)
+    return value
+
+
+def _as_result(value: Any, ty: Type) -> Any:
+    """Return what a reference gave as the interpreter holds it."""
+    if isinstance(value, (tuple, list)):
+        if isinstance(ty, ShapeType):
+            return tuple(int(v) for v in value)  # type: ignore[arg-type]
+        return tuple(np.asarray(v) for v in value)  # type: ignore[misc]
+    return np.asarray(value) if isinstance(ty, TensorType) else value
+
+
+def _vars(e: Expr) -> Iterator[Var]:
+    """Yield every variable that `e` reads, those of nested bodies included."""
+    match e:
+        case Var():
+            yield e
+        case Tuple(fields):
+            for f in fields:
+                yield from _vars(f)
+        case TupleGetItem(tuple_value):
+            yield from _vars(tuple_value)
+        case Call(op, args):
+            if isinstance(op, Var):
+                yield op
+            for a in args:
+                yield from _vars(a)
+        case If(condition, then_branch, else_branch):
+            yield from _vars(condition)
+            yield from _vars(then_branch)
+            yield from _vars(else_branch)
+        case SeqExpr(blocks, result):
+            for block in blocks:
+                for binding in block.bindings:
+                    yield from _vars(binding.value)
+            yield from _vars(result)
+        case Function(body=body):
+            yield from _vars(body)
+        case _:
+            return
+
+
+def _last_uses(s: SeqExpr) -> list[list[Var]]:
+    """Return, for every binding, the variables bound here that nothing reads after it."""
+    bindings = [b for block in s.blocks for b in block.bindings]
+    kept = set(_vars(s.result))
+    if any(isinstance(b.value, Function) for b in bindings):
+        return [[] for _ in bindings]  # a closure keeps its frame
+    last = {b.var: k for k, b in enumerate(bindings)}
+    for k, b in enumerate(bindings):
+        for var in _vars(b.value):
+            if var in last:
+                last[var] = k
+    dead: list[list[Var]] = [[] for _ in bindings]
+    for var, k in last.items():
+        if var not in kept:
+            dead[k].append(var)
+    return dead
+
+

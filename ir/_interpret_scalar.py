@@ -1,0 +1,128 @@
+"""What scalar operations mean, on NumPy scalars and arrays alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from eqsat.ir._tir import BinaryOp
+from eqsat.shapes import bits, is_float, numpy_dtype
+
+
+def _erf(x: Any) -> Any:
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
+
+
+INTRINSICS: Mapping[str, Callable[..., Any]] = {
+    "abs": np.abs,
+    "acos": np.arccos,
+    "acosh": np.arccosh,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "atanh": np.arctanh,
+    "bitwise_not": np.invert,
+    "ceil": np.ceil,
+    "copysign": np.copysign,
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "erf": _erf,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "exp10": lambda x: np.power(10.0, x),
+    "expm1": np.expm1,
+    "fabs": np.abs,
+    "floor": np.floor,
+    "fma": lambda a, b, c: a * b + c,
+    "fmod": np.fmod,
+    "hypot": np.hypot,
+    "isfinite": np.isfinite,
+    "isinf": np.isinf,
+    "isnan": np.isnan,
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "nearbyint": np.rint,
+    "pow": np.power,
+    "power": np.power,
+    "round": np.rint,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "sin": np.sin,
+    "sinh": np.sinh,
+    "sqrt": np.sqrt,
+    "tan": np.tan,
+    "tanh": np.tanh,
+    "trunc": np.trunc,
+}
+
+
+def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
+    """Return the scalar function `name` of `args` in `dtype`; narrow floats go through float32."""
+    function = INTRINSICS.get(name)
+    if function is None:
+        raise NotImplementedError(f"the interpreter knows no intrinsic {name!r}")
+    return np.asarray(function(*[_wide(a) for a in args])).astype(numpy_dtype(dtype))
+
+
+def _wide(x: Any) -> Any:
+    x = np.asarray(x)
+    name = x.dtype.name
+    return x.astype(np.float32) if is_float(name) and bits(name) < 32 else x
+
+
+def apply_cast(value: Any, dtype: str) -> Any:
+    """Return `value` converted as C does: floats truncate towards zero, anything but 0 is true."""
+    return np.asarray(value).astype(numpy_dtype(dtype))
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if a.dtype.kind not in "iu":
+        return a / b
+    safe = np.where(b == 0, 1, b)
+    quotient = np.abs(a) // np.abs(safe)
+    return np.where((a < 0) != (b < 0), -quotient, quotient).astype(a.dtype)
+
+
+def _floor_divide(a: Any, b: Any) -> Any:
+    return np.floor(a / b) if a.dtype.kind not in "iu" else np.floor_divide(a, np.where(b == 0, 1, b))
+
+
+def _modulo(a: Any, b: Any) -> Any:
+    return np.mod(a, b) if a.dtype.kind not in "iu" else np.mod(a, np.where(b == 0, 1, b))
+
+
+_BINARY: Mapping[BinaryOp, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": _divide,
+    "//": _floor_divide,
+    "%": _modulo,
+    "min": np.minimum,
+    "max": np.maximum,
+    "pow": np.power,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "&": np.bitwise_and,
+    "|": np.bitwise_or,
+    "^": np.bitwise_xor,
+    "<<": np.left_shift,
+    ">>": np.right_shift,
+}
+
+
+def apply_binary(op: BinaryOp, a: Any, b: Any) -> Any:
+    """Return `a op b`."""
+    return _BINARY[op](np.asarray(a), np.asarray(b))

@@ -1,0 +1,172 @@
+"""Runs TensorIR statement by statement: slow, plain, the meaning of a PrimFunc."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._interpret_scalar import apply_binary, apply_cast, apply_intrinsic
+from eqsat.ir._tir import (
+    Binary,
+    Block,
+    Buffer,
+    BufferLoad,
+    BufferStore,
+    Cast,
+    Evaluate,
+    FloatImm,
+    For,
+    IfThenElse,
+    IntImm,
+    Intrinsic,
+    Let,
+    Not,
+    PrimExpr,
+    PrimFunc,
+    Select,
+    Seq,
+    Stmt,
+    StringImm,
+    Var,
+)
+from eqsat.shapes import numpy_dtype
+
+Array = NDArray[Any]
+
+
+def run_primfunc(
+    func: PrimFunc,
+    arguments: Sequence[Array | float],
+    symbols: Mapping[str, int] | None = None,
+) -> None:
+    """Run `func` on `arguments`, one per parameter; buffers are written in place.
+
+    Args:
+        func: any PrimFunc; loop kinds and thread bindings run serially.
+        arguments: an array per buffer, a number per scalar parameter.
+        symbols: values of shape symbols that no argument's shape binds.
+
+    Raises:
+        TypeError: the arguments do not fit the parameters.
+        IndexError: an access out of bounds.
+    """
+    if len(arguments) != len(func.params):
+        raise TypeError(f"{func.name} takes {len(func.params)} arguments, got {len(arguments)}")
+    machine = _Machine(symbols or {})
+    for param, argument in zip(func.params, arguments, strict=True):
+        machine.bind(func, param, argument)
+    for buffer in func.alloc_buffers:
+        machine.allocate(buffer)
+    with np.errstate(all="ignore"):
+        machine.run(func.body)
+
+
+class _Machine:
+    def __init__(self, symbols: Mapping[str, int]) -> None:
+        self.symbols = dict(symbols)
+        self.vars: dict[Var, Any] = {}
+        self.buffers: dict[Buffer, Array] = {}
+
+    def bind(self, func: PrimFunc, param: Buffer | Var, argument: Array | float) -> None:
+        if isinstance(param, Var):
+            self.vars[param] = numpy_dtype(param.dtype).type(argument)
+            return
+        if not isinstance(argument, np.ndarray):
+            raise TypeError(f"{func.name}: {param.name} must be an array, got {argument!r}")
+        if argument.dtype != numpy_dtype(param.dtype) or argument.ndim != len(param.shape):
+            raise TypeError(
+                f"{func.name}: {param.name} must be {param.dtype} with {len(param.shape)} axes, got "
+                f"{argument.dtype.name} of shape {argument.shape}"
+            )
+        for axis, (d, n) in enumerate(zip(param.shape, argument.shape, strict=True)):
+            if isinstance(d, Var) and d not in self.vars and d.name not in self.symbols:
+                self.vars[d] = np.int64(n)
+            elif (wanted := int(self.eval(d))) != n:
+                raise TypeError(
+                    f"{func.name}: axis {axis} of {param.name} must be {wanted}, got shape "
+                    f"{argument.shape}"
+                )
+        self.buffers[param] = argument
+
+    def allocate(self, buffer: Buffer) -> None:
+        shape = tuple(int(self.eval(d)) for d in buffer.shape)
+        self.buffers[buffer] = np.zeros(shape, numpy_dtype(buffer.dtype))
+
+    def run(self, s: Stmt) -> None:
+        match s:
+            case Seq(stmts):
+                for each in stmts:
+                    self.run(each)
+            case For(var, low, extent, body):
+                first = int(self.eval(low))
+                for i in range(first, first + int(self.eval(extent))):
+                    self.vars[var] = numpy_dtype(var.dtype).type(i)
+                    self.run(body)
+            case Block():
+                self._block(s)
+            case BufferStore(buffer, indices, value):
+                self.buffers[buffer][self._at(buffer, indices)] = self.eval(value)
+            case IfThenElse(condition, then_body, else_body):
+                if self.eval(condition):
+                    self.run(then_body)
+                elif else_body is not None:
+                    self.run(else_body)
+            case Let(var, value, body):
+                self.vars[var] = self.eval(value)
+                self.run(body)
+            case Evaluate(value):
+                self.eval(value)
+            case _:
+                assert_never(s)
+
+    def _block(self, b: Block) -> None:
+        values = [self.eval(i.binding) for i in b.iters]
+        for i, value in zip(b.iters, values, strict=True):
+            self.vars[i.var] = value
+        if not self.eval(b.predicate):
+            return
+        for buffer in b.alloc_buffers:
+            self.allocate(buffer)
+        reductions = [i for i in b.iters if i.kind == "R"]
+        if b.init is not None and all(
+            self.vars[i.var] == self.eval(i.domain.min) for i in reductions
+        ):
+            self.run(b.init)
+        self.run(b.body)
+
+    def _at(self, buffer: Buffer, indices: Sequence[PrimExpr]) -> tuple[int, ...]:
+        at = tuple(int(self.eval(i)) for i in indices)
+        shape = self.buffers[buffer].shape
+        if len(at) != len(shape) or any(not 0 <= i < n for i, n in zip(at, shape, strict=True)):
+            raise IndexError(f"{buffer.name}{list(at)} is outside of its shape {shape}")
+        return at
+
+    def eval(self, e: PrimExpr) -> Any:
+        match e:
+            case Var():
+                return self.vars[e] if e in self.vars else np.int64(self.symbols[e.name])
+            case IntImm(value, dtype) | FloatImm(value, dtype):
+                return numpy_dtype(dtype).type(value)
+            case StringImm(value):
+                return value
+            case Binary("and", a, b):
+                return np.bool_(bool(self.eval(a)) and bool(self.eval(b)))
+            case Binary("or", a, b):
+                return np.bool_(bool(self.eval(a)) or bool(self.eval(b)))
+            case Binary(op, a, b):
+                return apply_binary(op, self.eval(a), self.eval(b))
+            case Not(a):
+                return np.logical_not(self.eval(a))
+            case Cast(dtype, value):
+                return apply_cast(self.eval(value), dtype)
+            case Select(condition, a, b):
+                return self.eval(a if self.eval(condition) else b)
+            case Intrinsic(name, args, dtype):
+                return apply_intrinsic(name, [self.eval(a) for a in args], dtype)
+            case BufferLoad(buffer, indices):
+                return self.buffers[buffer][self._at(buffer, indices)]
+            case _:
+                raise TypeError(f"not a TensorIR expression: {e!r}")

@@ -1,0 +1,114 @@
+"""Relax types: what is known of a value before it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eqsat.shapes import Dim, EqsatError, Shape, substitute
+
+UNKNOWN_DTYPE = "void"  # TVM's spelling of "any dtype"
+
+
+class TypeCheckError(EqsatError):
+    """A program or a call breaks a typing rule; the message names the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownShape:
+    """A shape whose dims are not known; `ndim` is -1 where the rank is not known either."""
+
+    ndim: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A tensor: `shape` in elements, `dtype` by TVM's name, "void" when unknown."""
+
+    shape: Shape | UnknownShape
+    dtype: str = UNKNOWN_DTYPE
+    vdevice: str = ""
+
+    @property
+    def ndim(self) -> int:
+        """The rank, -1 when unknown."""
+        return self.shape.ndim if isinstance(self.shape, UnknownShape) else len(self.shape)
+
+    @property
+    def dims(self) -> Shape:
+        """The dims of a tensor whose shape is known.
+
+        Raises:
+            TypeCheckError: the shape is unknown.
+        """
+        if isinstance(self.shape, UnknownShape):
+            raise TypeCheckError(f"the shape of {self} is needed here; add a match_cast before it")
+        return self.shape
+
+    def __str__(self) -> str:
+        if isinstance(self.shape, UnknownShape):
+            inner = "?" if self.shape.ndim < 0 else f"ndim={self.shape.ndim}"
+        else:
+            inner = ", ".join(str(d) for d in self.shape)
+        return f"{self.dtype}[{inner}]"
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeType:
+    """A shape value; its dims are part of the type where known, as in TVM."""
+
+    dims: Shape | UnknownShape = UnknownShape()
+
+    @property
+    def ndim(self) -> int:
+        """The number of dims, -1 when unknown."""
+        return self.dims.ndim if isinstance(self.dims, UnknownShape) else len(self.dims)
+
+
+@dataclass(frozen=True, slots=True)
+class PrimType:
+    """A scalar held outside a tensor."""
+
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class TupleType:
+    """A fixed number of values."""
+
+    fields: tuple[Type, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallableType:
+    """A function value; `params` is () with `opaque` where nothing is known of it."""
+
+    params: tuple[Type, ...]
+    result: Type
+    is_pure: bool = True
+    opaque: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """Any runtime object (`R.Any`, formerly `R.Object`)."""
+
+
+Type = TensorType | ShapeType | PrimType | TupleType | CallableType | ObjectType
+
+
+def substitute_type(ty: Type, env: dict[str, Dim]) -> Type:
+    """Return `ty` with symbols replaced by the dims of `env`."""
+    from_dims = _substitute_dims
+    match ty:
+        case TensorType():
+            return TensorType(from_dims(ty.shape, env), ty.dtype, ty.vdevice)
+        case ShapeType():
+            return ShapeType(from_dims(ty.dims, env))
+        case TupleType():
+            return TupleType(tuple(substitute_type(f, env) for f in ty.fields))
+        case CallableType() | PrimType() | ObjectType():
+            return ty
+
+
+def _substitute_dims(shape: Shape | UnknownShape, env: dict[str, Dim]) -> Shape | UnknownShape:
+    return shape if isinstance(shape, UnknownShape) else tuple(substitute(d, env) for d in shape)

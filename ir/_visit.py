@@ -1,0 +1,110 @@
+"""Walks and substitutions over TensorIR and tensor expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from eqsat.ir._te import ProducerLoad, Reduce, Tensor
+from eqsat.ir._tir import (
+    Binary,
+    BufferLoad,
+    Cast,
+    FloatImm,
+    IntImm,
+    Intrinsic,
+    Not,
+    PrimExpr,
+    Select,
+    StringImm,
+    Var,
+    binary,
+    select,
+)
+
+
+def children(e: PrimExpr) -> tuple[PrimExpr, ...]:
+    """Return the direct operands of `e`, indices included."""
+    match e:
+        case Binary(_, a, b):
+            return (a, b)
+        case Not(a) | Cast(_, a):
+            return (a,)
+        case Select(c, a, b):
+            return (c, a, b)
+        case Intrinsic(_, args):
+            return args
+        case BufferLoad(_, indices) | ProducerLoad(_, indices):
+            return indices
+        case _:
+            return ()
+
+
+def rebuild(e: PrimExpr, new: Sequence[PrimExpr]) -> PrimExpr:
+    """Return `e` with its direct operands replaced, constants folded."""
+    match e:
+        case Binary(op, _, _):
+            return binary(op, new[0], new[1])
+        case Not():
+            return Not(new[0])
+        case Cast(dtype, _):
+            return Cast(dtype, new[0])
+        case Select(_, _, _, lazy):
+            return select(new[0], new[1], new[2], lazy=lazy)
+        case Intrinsic(name, _, dtype):
+            return Intrinsic(name, tuple(new), dtype)
+        case BufferLoad(buffer, _):
+            return BufferLoad(buffer, tuple(new))
+        case ProducerLoad(tensor, _):
+            return ProducerLoad(tensor, tuple(new))
+        case Var() | IntImm() | FloatImm() | StringImm():
+            return e
+        case _:
+            raise TypeError(f"not a scalar expression: {e!r}")
+
+
+def map_expr(e: PrimExpr, f: Callable[[PrimExpr], PrimExpr]) -> PrimExpr:
+    """Return `e` with `f` applied to every node, operands first."""
+    old = children(e)
+    new = [map_expr(c, f) for c in old]
+    same = all(n is o for n, o in zip(new, old, strict=True))
+    return f(e if same else rebuild(e, new))
+
+
+def substitute_vars(e: PrimExpr, env: Mapping[Var, PrimExpr]) -> PrimExpr:
+    """Return `e` with variables replaced."""
+    if not env:
+        return e
+    return map_expr(e, lambda n: env.get(n, n) if isinstance(n, Var) else n)
+
+
+def walk(e: PrimExpr) -> Iterator[PrimExpr]:
+    """Yield `e` and all its operands, parents first."""
+    stack = [e]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(children(node)))
+
+
+def producers(tensor: Tensor) -> list[Tensor]:
+    """Return the tensors that the stage of `tensor` loads, each once, in order of appearance."""
+    if tensor.body is None:
+        return []
+    value = tensor.body.value if isinstance(tensor.body, Reduce) else tensor.body
+    return list(dict.fromkeys(n.tensor for n in walk(value) if isinstance(n, ProducerLoad)))
+
+
+def topological_tensors(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return all tensors reachable from `outputs`, producers before consumers, inputs included."""
+    done: dict[Tensor, None] = {}
+    stack: list[tuple[Tensor, bool]] = [(t, False) for t in reversed(outputs)]
+    while stack:
+        tensor, expanded = stack.pop()
+        if tensor in done:
+            continue
+        if expanded:
+            done[tensor] = None
+            continue
+        stack.append((tensor, True))
+        stack.extend((p, False) for p in reversed(producers(tensor)))
+    return list(done)

@@ -1,0 +1,78 @@
+"""All operators. A family is one module with one tuple; this file joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eqsat.ir._op import OpDef
+from eqsat.ir.ops._binary import BINARY, TERNARY
+from eqsat.ir.ops._create import CREATE
+from eqsat.ir.ops._datatype import DATATYPE, SHAPES
+from eqsat.ir.ops._gather import GATHER
+from eqsat.ir.ops._image import IMAGE
+from eqsat.ir.ops._index import INDEX
+from eqsat.ir.ops._linear_algebra import LINEAR_ALGEBRA
+from eqsat.ir.ops._manipulate import MANIPULATE
+from eqsat.ir.ops._nn_activation import NN_ACTIVATION
+from eqsat.ir.ops._nn_attention import NN_ATTENTION
+from eqsat.ir.ops._nn_conv import NN_CONV
+from eqsat.ir.ops._nn_norm import NN_NORM
+from eqsat.ir.ops._nn_pool import NN_POOL
+from eqsat.ir.ops._pad import PAD
+from eqsat.ir.ops._registry import OperatorError, OperatorTable
+from eqsat.ir.ops._search import SEARCH
+from eqsat.ir.ops._statistical import STATISTICAL
+from eqsat.ir.ops._unary import UNARY
+
+_TABLE = OperatorTable(
+    (
+        *UNARY,
+        *BINARY,
+        *TERNARY,
+        *CREATE,
+        *DATATYPE,
+        *SHAPES,
+        *INDEX,
+        *GATHER,
+        *LINEAR_ALGEBRA,
+        *MANIPULATE,
+        *STATISTICAL,
+        *SEARCH,
+        *NN_ACTIVATION,
+        *NN_CONV,
+        *NN_POOL,
+        *NN_NORM,
+        *NN_ATTENTION,
+        *PAD,
+        *IMAGE,
+    )
+)
+
+ALL_OPS: Mapping[str, OpDef] = _TABLE
+"""Every operator by TVM's name without "relax."."""
+
+
+def op(name: str) -> OpDef:
+    """Return the operator `name` ("nn.conv2d"; a leading "relax." or "R." is ignored).
+
+    Raises:
+        OperatorError: there is none; the message lists names that look like it.
+    """
+    short = name.removeprefix("relax.").removeprefix("R.")
+    if short in _TABLE:
+        return _TABLE[short]
+    close = _TABLE.close_names(short)
+    hint = f"did you mean {', '.join(close)}?" if close else "see eqsat.ir.ALL_OPS."
+    raise OperatorError(f"there is no operator {name!r}; {hint} Add your own with register_op")
+
+
+def register_op(new: OpDef) -> OpDef:
+    """Add an operator of your own to `ALL_OPS` and return it.
+
+    Raises:
+        OperatorError: the name is taken, or the declaration does not hold together.
+    """
+    return _TABLE.add(new)
+
+
+__all__ = ["ALL_OPS", "OperatorError", "op", "register_op"]

@@ -1,0 +1,294 @@
+"""Resizing images.
+
+Positions are exact: the source of output i is the rational numerator(i) / denominator, so that
+rounding never depends on the precision of a float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eqsat.ir._expr import Attrs, AttrValue
+from eqsat.ir._op import (
+    Attr,
+    ComputeArg,
+    ComputeResult,
+    Numerics,
+    OpDef,
+    Operand,
+    OperandKind,
+    OpKind,
+    Sample,
+)
+from eqsat.ir._tir import PrimExpr, Select, const, equal, from_dim
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir.ops._common import (
+    Array,
+    cast_to,
+    clip_index,
+    down,
+    dtype_attr,
+    float_attr,
+    gather_from,
+    int_attr,
+    known_dims,
+    out_dims,
+    out_dtype,
+    require_float,
+    require_rank,
+    shape_type,
+    str_attr,
+    tensor,
+    tensor_type,
+    up,
+    wide_dtype,
+)
+from eqsat.ir.ops._window import layout_axes, place
+from eqsat.shapes import Dim, dim_max, numpy_dtype
+
+_MODES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+_METHODS = ("nearest_neighbor", "nearest", "linear", "cubic")
+_ROUNDING = ("round", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "")
+
+
+def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
+    x, size = tensor_type(types[0], "data"), shape_type(types[1], "size")
+    require_rank(x, 4, "data")
+    str_attr(attrs, "coordinate_transformation_mode", *_MODES)
+    str_attr(attrs, "rounding_method", *_ROUNDING)
+    if not str_attr(attrs, "method", *_METHODS).startswith("nearest"):
+        require_float(x, "data")
+    axes = layout_axes(attrs, "layout", "NCHW")
+    dtype = dtype_attr(attrs, "out_dtype", x.dtype)
+    dims = known_dims(x)
+    if dims is None or isinstance(size.dims, UnknownShape):
+        return TensorType(UnknownShape(4), dtype, x.vdevice)
+    if len(size.dims) not in (1, 2):
+        raise TypeCheckError(f"size must be (height, width), got {size.dims}")
+    result = list(dims)
+    for axis, d in zip(axes[2:], (*size.dims, *size.dims)[:2], strict=True):
+        result[axis] = d
+    return TensorType(tuple(result), dtype, x.vdevice)
+
+
+# Reference --------------------------------------------------------------------------------------
+
+
+def _source(out: int, size: int, mode: str) -> tuple[Array, int]:
+    """Return numerators and the denominator of the positions in an axis of `size`."""
+    i = np.arange(out, dtype=np.int64)
+    match mode:
+        case "align_corners":
+            return i * (size - 1), max(out - 1, 1)
+        case "asymmetric":
+            return i * size, max(out, 1)
+        case "pytorch_half_pixel" if out <= 1:
+            return i * 0, 1
+        case _:
+            return (2 * i + 1) * size - out, max(2 * out, 1)
+
+
+def _rounded(numerator: Array, denominator: int, rounding: str) -> Array:
+    exact_half = (2 * numerator + denominator) % (2 * denominator) == 0
+    up_half = (2 * numerator + denominator) // (2 * denominator)
+    match rounding:
+        case "floor":
+            return numerator // denominator
+        case "ceil":
+            return -(-numerator // denominator)
+        case "round_prefer_floor":
+            return np.where(exact_half, up_half - 1, up_half)
+        case "round_prefer_ceil":
+            return up_half
+        case _:
+            return np.where(exact_half & (up_half % 2 == 1), up_half - 1, up_half)
+
+
+def _taps(
+    size: int, out: int, attrs: Attrs, dtype: np.dtype[np.generic]
+) -> list[tuple[Array, Array]]:
+    """Return (positions, weights) whose weighted sum is the resized axis."""
+    method = str_attr(attrs, "method")
+    numerator, denominator = _source(out, size, str_attr(attrs, "coordinate_transformation_mode"))
+    if method.startswith("nearest"):
+        rounding = str_attr(attrs, "rounding_method")
+        return [(_rounded(numerator, denominator, rounding), np.ones(out, dtype))]
+    base = numerator // denominator
+    t = ((numerator - base * denominator) / denominator).astype(dtype)
+    if method == "linear":
+        return [(base, 1 - t), (base + 1, t)]
+    a = float_attr(attrs, "cubic_alpha")
+    weights = [_cubic(t + 1, a), _cubic(t, a), _cubic(1 - t, a), _cubic(2 - t, a)]
+    if int_attr(attrs, "cubic_exclude"):
+        inside = [(base + k - 1 >= 0) & (base + k - 1 < size) for k in range(4)]
+        weights = [w * i for w, i in zip(weights, inside, strict=True)]
+        total = sum(weights[1:], weights[0])
+        weights = [w / total for w in weights]
+    return [(base + k - 1, w) for k, w in enumerate(weights)]
+
+
+def _cubic(t: Array, a: float) -> Array:
+    """Return Keys' kernel at distance `t` in [0, 2]."""
+    near = (a + 2) * t**3 - (a + 3) * t**2 + 1
+    far = a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a
+    return np.where(t <= 1, near, far)
+
+
+def _resize2d(x: Array, size: tuple[int, ...], **attrs: AttrValue) -> Array:
+    axes = layout_axes(attrs, "layout", "NCHW")
+    result = up(x)
+    integral = result.dtype.kind in "iub"
+    for axis, n in zip(axes[2:], (*size, *size)[:2], strict=True):
+        old = result.shape[axis]
+        shape = tuple(-1 if a == axis else 1 for a in range(x.ndim))
+        total: Array | None = None
+        for where, weight in _taps(old, n, attrs, np.dtype(np.float32) if integral else result.dtype):
+            part = np.take(result, np.clip(where, 0, old - 1), axis)
+            part = part if integral else part * weight.reshape(shape)
+            total = part if total is None else total + part
+        assert total is not None
+        result = total
+    dtype = attrs["out_dtype"]
+    return result.astype(numpy_dtype(str(dtype))) if dtype else down(result, x)
+
+
+# Compute ----------------------------------------------------------------------------------------
+
+
+def _source_te(i: PrimExpr, out: Dim, size: Dim, mode: str) -> tuple[PrimExpr, PrimExpr]:
+    match mode:
+        case "align_corners":
+            return i * from_dim(size - 1), from_dim(dim_max(out - 1, 1))
+        case "asymmetric":
+            return i * from_dim(size), from_dim(out)
+        case _:
+            half = (i * 2 + 1) * from_dim(size) - from_dim(out)
+            if mode == "pytorch_half_pixel":
+                half = Select(from_dim(out) > 1, half, from_dim(0))
+            return half, from_dim(2 * out)
+
+
+def _rounded_te(numerator: PrimExpr, denominator: PrimExpr, rounding: str) -> PrimExpr:
+    twice = numerator * 2 + denominator
+    is_half = equal(twice % (denominator * 2), 0)
+    up_half = twice // (denominator * 2)
+    match rounding:
+        case "floor":
+            return numerator // denominator
+        case "ceil":
+            return (numerator + denominator - 1) // denominator
+        case "round_prefer_floor":
+            return Select(is_half, up_half - 1, up_half)
+        case "round_prefer_ceil":
+            return up_half
+        case _:
+            return Select(is_half, up_half - up_half % 2, up_half)
+
+
+def _taps_te(
+    i: PrimExpr, size: Dim, out: Dim, attrs: Attrs, dtype: str
+) -> list[tuple[PrimExpr, PrimExpr | None]]:
+    """Return (position, weight) of every tap; no weight where the one tap is taken as it is."""
+    mode, method = str_attr(attrs, "coordinate_transformation_mode"), str_attr(attrs, "method")
+    numerator, denominator = _source_te(i, out, size, mode)
+    if method.startswith("nearest"):
+        where = _rounded_te(numerator, denominator, str_attr(attrs, "rounding_method"))
+        return [(clip_index(where, size), None)]
+    base = numerator // denominator
+    rest = cast_to(numerator - base * denominator, dtype)
+    t = rest / cast_to(denominator, dtype)
+    if method == "linear":
+        one = const(1, dtype)
+        return [(clip_index(base, size), one - t), (clip_index(base + 1, size), t)]
+    a = float_attr(attrs, "cubic_alpha")
+    one, two = const(1, dtype), const(2, dtype)
+    weights = [_far_te(t + 1, a), _near_te(t, a), _near_te(one - t, a), _far_te(two - t, a)]
+    where = [base + (k - 1) for k in range(4)]
+    if int_attr(attrs, "cubic_exclude"):
+        zero, n = const(0, dtype), from_dim(size)
+        weights = [
+            Select(p >= 0, Select(p < n, w, zero), zero) for p, w in zip(where, weights, strict=True)
+        ]
+        total = weights[0] + weights[1] + weights[2] + weights[3]
+        weights = [w / total for w in weights]
+    return [(clip_index(p, size), w) for p, w in zip(where, weights, strict=True)]
+
+
+def _near_te(t: PrimExpr, a: float) -> PrimExpr:
+    return (t * (a + 2) - (a + 3)) * t * t + 1
+
+
+def _far_te(t: PrimExpr, a: float) -> PrimExpr:
+    return ((t * a - 5 * a) * t + 8 * a) * t - 4 * a
+
+
+def _compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    x, shape, dtype = tensor(args[0]), out_dims(out), out_dtype(out)
+    axes = layout_axes(attrs, "layout", "NCHW")
+    wide = wide_dtype(x.dtype)
+
+    def body(*at: PrimExpr) -> PrimExpr:
+        n, c, h, w = (at[a] for a in axes)
+        rows = _taps_te(h, x.shape[axes[2]], shape[axes[2]], attrs, wide)
+        columns = _taps_te(w, x.shape[axes[3]], shape[axes[3]], attrs, wide)
+        total: PrimExpr | None = None
+        for row, row_weight in rows:
+            for column, column_weight in columns:
+                value: PrimExpr = x[place([n, c, row, column], axes)]
+                if row_weight is not None and column_weight is not None:
+                    value = cast_to(value, wide) * (row_weight * column_weight)
+                total = value if total is None else total + value
+        assert total is not None
+        return cast_to(total, dtype)
+
+    return gather_from("resize2d", out, body)
+
+
+def _samples() -> Sequence[Sample]:
+    result = [
+        Sample(((1, 2, 4, 5), ("shape", (7, 3))), {"method": method, "coordinate_transformation_mode": m})
+        for method in ("nearest_neighbor", "linear", "cubic")
+        for m in _MODES
+    ]
+    result += [
+        Sample(
+            ((1, 1, 4, 6), ("shape", (8, 3))),
+            {"method": "nearest_neighbor", "rounding_method": r, "coordinate_transformation_mode": "asymmetric"},
+            ("int64",),
+        )
+        for r in _ROUNDING
+    ]
+    return [
+        *result,
+        Sample(((1, 4, 4, 2), ("shape", (8, 8))), {"layout": "NHWC"}, ("float16",)),
+        Sample(((1, 1, 4, 4), ("shape", (6, 7))), {"method": "cubic", "cubic_exclude": 1}),
+        Sample((("n", 2, "h", 4), ("shape", ("2 * h", 8))), {"method": "linear"}),
+    ]
+
+
+IMAGE: tuple[OpDef, ...] = (
+    OpDef(
+        "image.resize2d",
+        (Operand("data"), Operand("size", OperandKind.SHAPE)),
+        _infer,
+        _resize2d,
+        OpKind.VIEW,
+        attrs=(
+            Attr("roi", "floats", None, optional=True),
+            Attr("layout", "str", "NCHW"),
+            Attr("method", "str", "linear"),
+            Attr("coordinate_transformation_mode", "str", "half_pixel"),
+            Attr("rounding_method", "str", "round"),
+            Attr("cubic_alpha", "float", -0.75),
+            Attr("cubic_exclude", "int", 0),
+            Attr("extrapolation_value", "float", 0.0),
+            Attr("out_dtype", "dtype", None, optional=True),
+        ),
+        compute=_compute,
+        numerics=Numerics.REASSOCIATING,
+        onnx=("Resize", "Upsample"),
+        samples=_samples,
+    ),
+)

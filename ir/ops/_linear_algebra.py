@@ -1,0 +1,315 @@
+"""Products: matmul, linear, einsum, outer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from eqsat.ir._expr import Attrs
+from eqsat.ir._op import (
+    Attr,
+    ComputeArg,
+    ComputeResult,
+    Numerics,
+    OpDef,
+    Operand,
+    OperandKind,
+    OpKind,
+    Sample,
+)
+from eqsat.ir._te import Tensor, compute, reduce, reduce_axis
+from eqsat.ir._tir import PrimExpr
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir.ops._common import (
+    Array,
+    cast_to,
+    dtype_attr,
+    gather_from,
+    known_dims,
+    narrow,
+    out_dims,
+    out_dtype,
+    require_equal,
+    require_rank,
+    same_dtype,
+    str_attr,
+    tensor,
+    tensor_type,
+    tensor_types,
+    tensors,
+    up,
+    wide_dtype,
+)
+from eqsat.shapes import Dim, Shape, broadcast, numpy_dtype
+
+_OUT_DTYPE = Attr("out_dtype", "dtype", None, optional=True)
+
+
+def matmul_shape(a: Shape, b: Shape) -> Shape:
+    """Return the shape of `a @ b` by NumPy's rules.
+
+    Shapes:
+        a: (..., m, k) or (k,); b: (..., k, n) or (k,).
+
+    Raises:
+        TypeCheckError: an operand is a scalar, or the two k differ.
+    """
+    if not a or not b:
+        raise TypeCheckError("matmul needs operands of at least one axis; multiply takes scalars")
+    k_a, k_b = a[-1], b[-2] if len(b) > 1 else b[-1]
+    require_equal(k_a, k_b, "matmul: the last axis of x1 and the second to last of x2 must be equal")
+    batch = broadcast(a[:-2], b[:-2])
+    return (*batch, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+
+
+def _infer_matmul(types: Sequence[Type], attrs: Attrs) -> Type:
+    a, b = tensor_type(types[0], "x1"), tensor_type(types[1], "x2")
+    dtype = dtype_attr(attrs, "out_dtype", same_dtype(a, b))
+    x, y = known_dims(a), known_dims(b)
+    if x is not None and y is not None:
+        return TensorType(matmul_shape(x, y), dtype, a.vdevice)
+    if a.ndim == 0 or b.ndim == 0:
+        matmul_shape((), ())
+    if -1 in (a.ndim, b.ndim):
+        return TensorType(UnknownShape(), dtype, a.vdevice)
+    ndim = max(a.ndim - 2, b.ndim - 2, 0) + (a.ndim > 1) + (b.ndim > 1)
+    return TensorType(UnknownShape(ndim), dtype, a.vdevice)
+
+
+def _product_dtype(a: Array, out_dtype: str | None) -> np.dtype[np.generic]:
+    return numpy_dtype(out_dtype) if out_dtype else a.dtype
+
+
+def _matmul(a: Array, b: Array, *, out_dtype: str | None) -> Array:
+    result = _product_dtype(a, out_dtype)
+    wide = np.promote_types(up(a).dtype, up(np.zeros(0, result)).dtype)
+    return np.matmul(a.astype(wide), b.astype(wide)).astype(result)
+
+
+def multiply_accumulate(a: PrimExpr, b: PrimExpr, dtype: str) -> PrimExpr:
+    """Return `a * b` in the dtype that sums of `dtype` results are kept in."""
+    wide = wide_dtype(dtype)
+    return cast_to(a, wide) * cast_to(b, wide)
+
+
+def matmul_stages(a: Tensor, b: Tensor, shape: Shape, dtype: str, name: str = "matmul") -> Tensor:
+    """Return `a @ b`, summed in float32 for narrower floats."""
+    k = reduce_axis(a.shape[-1])
+    batch = shape[: len(shape) - (a.ndim > 1) - (b.ndim > 1)]
+
+    def at(t: Tensor, i: Sequence[PrimExpr], last: tuple[PrimExpr, ...]) -> PrimExpr:
+        full = (*batch, *t.shape[-len(last) :])
+        return t.at_broadcast((*i[: len(batch)], *last), full)
+
+    def body(*i: PrimExpr) -> object:
+        rows = (i[len(batch)],) if a.ndim > 1 else ()
+        columns = (i[-1],) if b.ndim > 1 else ()
+        x = at(a, i, (*rows, k.var))
+        y = at(b, i, (k.var, *columns))
+        return reduce("sum", multiply_accumulate(x, y, dtype), [k])
+
+    return narrow(compute(name, shape, body), dtype)  # type: ignore[arg-type]
+
+
+def _matmul_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    return matmul_stages(tensor(args[0]), tensor(args[1]), out_dims(out), out_dtype(out))
+
+
+def _infer_linear(types: Sequence[Type], attrs: Attrs) -> Type:
+    data, weight = tensor_type(types[0], "data"), tensor_type(types[1], "weight")
+    require_rank(weight, 2, "weight")
+    bias = types[2] if isinstance(types[2], TensorType) else None
+    dtype = dtype_attr(attrs, "out_dtype", same_dtype(data, weight))
+    x, w = known_dims(data), known_dims(weight)
+    if x is None or w is None:
+        return TensorType(UnknownShape(data.ndim), dtype, data.vdevice)
+    shape = matmul_shape(x, (w[1], w[0]))
+    if bias is not None and (dims := known_dims(bias)) is not None:
+        shape = broadcast(shape, dims)
+    return TensorType(shape, dtype, data.vdevice)
+
+
+def _linear(data: Array, weight: Array, bias: Array | None, *, out_dtype: str | None) -> Array:
+    result = _product_dtype(data, out_dtype)
+    product = _matmul(up(data), up(weight).T, out_dtype=None)
+    if bias is not None:
+        product = product + up(bias)
+    return product.astype(result)
+
+
+def _linear_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    data, weight, shape = tensor(args[0]), tensor(args[1]), out_dims(out)
+    k, dtype = reduce_axis(data.shape[-1]), out_dtype(out)
+
+    def body(*i: PrimExpr) -> object:
+        x, w = data[(*i[:-1], k.var)], weight[i[-1], k.var]
+        return reduce("sum", multiply_accumulate(x, w, dtype), [k])
+
+    product = compute("linear", (*data.shape[:-1], weight.shape[0]), body)  # type: ignore[arg-type]
+    if args[2] is None:
+        return narrow(product, dtype)
+    bias = tensor(args[2])
+
+    def add_bias(*i: PrimExpr) -> PrimExpr:
+        term = cast_to(bias.at_broadcast(i, shape), product.dtype)
+        return cast_to(product.at_broadcast(i, shape) + term, dtype)
+
+    return compute("linear_bias", shape, add_bias)
+
+
+def _subscripts(attrs: Attrs, count: int) -> tuple[list[str], str]:
+    """Return the letters of each operand and of the result."""
+    text = str_attr(attrs, "subscripts").replace(" ", "")
+    if "." in text:
+        raise TypeCheckError(f"einsum {text!r}: name every axis, '...' is not supported")
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != count:
+        raise TypeCheckError(f"einsum {text!r} names {len(terms)} operands, got {count}")
+    if not arrow:
+        right = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
+    if missing := set(right) - set(left):
+        raise TypeCheckError(f"einsum {text!r}: {sorted(missing)} is in the result only")
+    return terms, right
+
+
+def _einsum_dims(terms: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Dim]:
+    dims: dict[str, Dim] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        if len(term) != len(shape):
+            raise TypeCheckError(f"einsum: {term!r} names {len(term)} axes, got {len(shape)}")
+        for letter, d in zip(term, shape, strict=True):
+            require_equal(dims.setdefault(letter, d), d, f"einsum: sizes of {letter!r} must be equal")
+    return dims
+
+
+def _infer_einsum(types: Sequence[Type], attrs: Attrs) -> Type:
+    operands = tensor_types(types[0], "operands")
+    terms, result = _subscripts(attrs, len(operands))
+    dtype = same_dtype(*operands)
+    shapes = [known_dims(t) for t in operands]
+    if any(s is None for s in shapes):
+        return TensorType(UnknownShape(len(result)), dtype)
+    dims = _einsum_dims(terms, cast("list[Shape]", shapes))
+    return TensorType(tuple(dims[c] for c in result), dtype)
+
+
+def _einsum(operands: list[Array], *, subscripts: str) -> Array:
+    result = np.einsum(subscripts.replace(" ", ""), *[up(x) for x in operands])
+    return np.asarray(result).astype(operands[0].dtype)
+
+
+def _einsum_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    operands = tensors(args[0])
+    terms, result = _subscripts(attrs, len(operands))
+    dims = _einsum_dims(terms, [t.shape for t in operands])
+    summed = {c: reduce_axis(d, c) for c, d in dims.items() if c not in result}
+    dtype = out_dtype(out)
+
+    def body(*i: PrimExpr) -> object:
+        at = dict(zip(result, i, strict=True)) | {c: k.var for c, k in summed.items()}
+        loads = [
+            cast_to(t[[at[c] for c in term]], wide_dtype(dtype))
+            for t, term in zip(operands, terms, strict=True)
+        ]
+        value = loads[0]
+        for load in loads[1:]:
+            value = value * load
+        return reduce("sum", value, list(summed.values())) if summed else value
+
+    return narrow(compute("einsum", out_dims(out), body), dtype)  # type: ignore[arg-type]
+
+
+def _infer_outer(types: Sequence[Type], attrs: Attrs) -> Type:
+    a, b = tensor_type(types[0], "x1"), tensor_type(types[1], "x2")
+    require_rank(a, 1, "x1")
+    require_rank(b, 1, "x2")
+    x, y = known_dims(a), known_dims(b)
+    shape = UnknownShape(2) if x is None or y is None else (x[0], y[0])
+    return TensorType(shape, same_dtype(a, b), a.vdevice)
+
+
+def _outer_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    a, b, dtype = tensor(args[0]), tensor(args[1]), out_dtype(out)
+    return gather_from(
+        "outer", out, lambda i, j: cast_to(multiply_accumulate(a[i], b[j], dtype), dtype)
+    )
+
+
+LINEAR_ALGEBRA: tuple[OpDef, ...] = (
+    OpDef(
+        "matmul",
+        (Operand("x1"), Operand("x2")),
+        _infer_matmul,
+        _matmul,
+        OpKind.CONTRACTION,
+        attrs=(_OUT_DTYPE,),
+        compute=_matmul_compute,
+        numerics=Numerics.REASSOCIATING,
+        onnx=("MatMul", "Gemm"),
+        samples=lambda: [
+            Sample(((4, 5), (5, 3))),
+            Sample(((2, 4, 5), (2, 5, 3))),
+            Sample(((2, 1, 4, 5), (3, 5, 2))),
+            Sample(((4, 5), (2, 5, 3)), {}, ("float16",)),
+            Sample(((5,), (5,))),
+            Sample(((5,), (2, 5, 3))),
+            Sample(((2, 4, 5), (5,))),
+            Sample(((4, 5), (5, 3)), {"out_dtype": "float32"}, ("float16",)),
+            Sample(((4, 5), (5, 3)), {"out_dtype": "int32"}, ("int8",), -100, 100),
+            Sample(((4, 0), (0, 3))),
+            Sample(((0, 4), (4, 3))),
+            Sample((("n", 4), (4, "m"))),
+            Sample((("b", "n", 4), (1, 4, 3))),
+        ],
+    ),
+    OpDef(
+        "linear",
+        (Operand("data"), Operand("weight"), Operand("bias", optional=True)),
+        _infer_linear,
+        _linear,
+        OpKind.CONTRACTION,
+        attrs=(_OUT_DTYPE,),
+        compute=_linear_compute,
+        numerics=Numerics.REASSOCIATING,
+        samples=lambda: [
+            Sample(((4, 5), (3, 5), (3,))),
+            Sample(((2, 4, 5), (3, 5), None), {}, ("float16",)),
+            Sample(((5,), (3, 5), (3,))),
+            Sample((("n", 5), (3, 5), (3,))),
+        ],
+    ),
+    OpDef(
+        "einsum",
+        (Operand("operands", OperandKind.TENSORS),),
+        _infer_einsum,
+        _einsum,
+        OpKind.OPAQUE,
+        attrs=(Attr("subscripts", "str"),),
+        compute=_einsum_compute,
+        numerics=Numerics.REASSOCIATING,
+        onnx=("Einsum",),
+        samples=lambda: [
+            Sample(([(2, 3), (3, 4)],), {"subscripts": "ij,jk->ik"}),
+            Sample(([(2, 3, 4), (2, 4)],), {"subscripts": "bik,bk->bi"}, ("float16",)),
+            Sample(([(3, 3)],), {"subscripts": "ii->i"}),
+            Sample(([(2, 3)],), {"subscripts": "ij -> ji"}, ("int64",)),
+            Sample(([("n", 3), (3,)],), {"subscripts": "ij,j"}),
+        ],
+    ),
+    OpDef(
+        "outer",
+        (Operand("x1"), Operand("x2")),
+        _infer_outer,
+        lambda a, b: np.multiply.outer(a, b),
+        OpKind.OPAQUE,
+        compute=_outer_compute,
+        samples=lambda: [
+            Sample(((3,), (4,))),
+            Sample((("n",), (2,)), {}, ("int64",)),
+            Sample(((3,), (0,)), {}, ("float16",)),
+        ],
+    ),
+)

@@ -1,0 +1,38 @@
+"""How TensorIR's scalar functions are spelled, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eqsat.ir._tir import BinaryOp, PrimExpr
+
+BOOLEAN = frozenset({"isnan", "isfinite", "isinf"})
+# Functions of T. that are a Binary here.
+BINARY_FUNCTIONS: dict[str, BinaryOp] = {
+    "min": "min", "max": "max",
+    "floordiv": "//", "floormod": "%", "Div": "/", "div": "/", "truncdiv": "/",
+    "shift_left": "<<", "shift_right": ">>",
+    "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
+    "And": "and", "Or": "or",
+    "Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%", "Min": "min", "Max": "max",
+    "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
+}  # fmt: skip
+FUNCTIONS = frozenset(
+    ["exp", "exp2", "exp10", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "tanh", "erf"]
+    + ["sigmoid", "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh"]
+    + ["atanh", "atan2", "floor", "ceil", "round", "nearbyint", "trunc", "abs", "fabs", "pow"]
+    + ["fmod", "fma", "copysign", "nextafter", "hypot", "ldexp", "popcount", "clz", "truncmod"]
+    + ["bitwise_not", "isnan", "isfinite", "isinf", "likely"]
+)
+
+
+def result_dtype(name: str, args: Sequence[PrimExpr]) -> str:
+    """Return the dtype of `T.<name>(args)`: the first argument's, bool for tests."""
+    if name in BOOLEAN or not args:
+        return "bool"
+    return args[0].dtype
+
+
+def is_spelled(name: str, args: Sequence[PrimExpr], dtype: str) -> bool:
+    """Say whether `T.<name>(args)` reads back as a function of that dtype."""
+    return name in FUNCTIONS and bool(args) and result_dtype(name, args) == dtype

@@ -1,0 +1,150 @@
+"""The metadata of a script: constants in TVM's JSON, tensors in base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.shapes import EqsatError, bits, dtype_name, itemsize, numpy_dtype
+
+CONSTANTS = "ir.GenericConst"
+CONSTANT_KEYS = (CONSTANTS, "relax.expr.Constant")
+_MAGIC = 0xDD5E40F096B4A13F
+_HEADER = struct.Struct("<QQiii BBH")
+# DLPack type codes; float8 and smaller carry their format in the code.
+_CODES = {
+    "int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6,
+    "float8_e3m4": 7, "float8_e4m3": 8, "float8_e4m3b11fnuz": 9, "float8_e4m3fn": 10,
+    "float8_e4m3fnuz": 11, "float8_e5m2": 12, "float8_e5m2fnuz": 13, "float8_e8m0fnu": 14,
+    "float6_e2m3fn": 15, "float6_e3m2fn": 16, "float4_e2m1fn": 17,
+}  # fmt: skip
+
+
+class MetadataError(EqsatError):
+    """The metadata of a script cannot be read."""
+
+
+def encode_tensor(value: NDArray[np.generic]) -> str:
+    """Return the base64 text of a tensor."""
+    name = dtype_name(value.dtype)
+    code = _CODES[name] if name in _CODES else _CODES[name.rstrip("0123456789")]
+    header = _HEADER.pack(_MAGIC, 0, 1, 0, value.ndim, code, bits(name), 1)
+    dims = struct.pack(f"<{value.ndim}q", *value.shape)
+    data = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"), copy=False)).tobytes()
+    return base64.b64encode(header + dims + struct.pack("<q", len(data)) + data).decode()
+
+
+def decode_tensor(text: str) -> NDArray[np.generic]:
+    """Return the tensor of a base64 text.
+
+    Raises:
+        MetadataError: it is not one.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+        magic, _, _, _, ndim, code, width, lanes = _HEADER.unpack_from(raw)
+        if magic != _MAGIC or lanes != 1 or not 0 <= ndim <= 32:
+            raise MetadataError("a tensor's header is damaged")
+        shape = struct.unpack_from(f"<{ndim}q", raw, _HEADER.size)
+        start = _HEADER.size + 8 * ndim
+        (num_bytes,) = struct.unpack_from("<q", raw, start)
+    except (binascii.Error, struct.error, ValueError) as error:
+        raise MetadataError(f"a tensor cannot be decoded: {error}") from None
+    name = _dtype_of(code, width)
+    data = raw[start + 8 :]
+    if min(shape, default=0) < 0 or len(data) != num_bytes:
+        raise MetadataError(f"a tensor of {num_bytes} bytes holds {len(data)}")
+    if math.prod(shape) * itemsize(name) != num_bytes:
+        raise MetadataError(f"a {name} tensor of shape {shape} cannot have {num_bytes} bytes")
+    return np.frombuffer(data, numpy_dtype(name)).reshape(shape).copy()
+
+
+def _dtype_of(code: int, width: int) -> str:
+    for name, known in _CODES.items():
+        if known == code:
+            full = name if name == "bool" or "_" in name else f"{name}{width}"
+            if full == "bool" or _is_known(full):
+                return full
+    if code == _CODES["uint"] and width == 1:
+        return "bool"
+    raise MetadataError(f"a tensor has the unknown type code {code} of {width} bits")
+
+
+def _is_known(name: str) -> bool:
+    try:
+        numpy_dtype(name)
+    except (EqsatError, AttributeError):
+        return False
+    return True
+
+
+def encode_metadata(constants: Sequence[NDArray[np.generic]]) -> str:
+    """Return the JSON text that holds `constants` in order."""
+    nodes: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+
+    def add(kind: str, data: object = None) -> int:
+        node = {"type": kind} if kind == "None" else {"type": kind, "data": data}
+        key = json.dumps(node)
+        if kind == "ffi.Tensor" or key not in seen:
+            seen[key] = len(nodes)
+            nodes.append(node)
+        return seen[key]
+
+    key = add("ffi.String", CONSTANTS)
+    none = add("None")
+    items: list[int] = []
+    for value in constants:
+        int64 = add("ir.PrimType", {"span": none, "dtype": "int64"})
+        dims = [add("ir.IntImm", {"span": none, "ty": int64, "value": add("int", d)})
+                for d in value.shape]  # fmt: skip
+        values = add("ffi.Array", dims)
+        shape_type = add("relax.ShapeType", {"span": none, "values": values, "ndim": value.ndim})
+        shape = add("relax.expr.ShapeExpr", {"span": none, "ty": shape_type, "values": values})
+        dtype = add("ir.PrimType", {"span": none, "dtype": dtype_name(value.dtype)})
+        tensor_type = add(
+            "relax.TensorType",
+            {"span": none, "shape": shape, "dtype": dtype, "vdevice": none, "ndim": value.ndim},
+        )
+        tensor = add("ffi.Tensor", encode_tensor(value))
+        nodes.append(
+            {"type": CONSTANTS, "data": {"span": none, "ty": tensor_type, "value": tensor}}
+        )
+        items.append(len(nodes) - 1)
+    array = add("ffi.Array", items)
+    root = add("ffi.Map", [key, array])
+    lines = ",\n".join(json.dumps(node) for node in nodes)
+    version = json.dumps({"tvm_version": "0.27.0"})
+    return f'{{"root_index": {root},\n"nodes": [\n{lines}],\n"metadata": {version}}}'
+
+
+def decode_metadata(text: str) -> list[NDArray[np.generic]]:
+    """Return the constants in a JSON text.
+
+    Raises:
+        MetadataError: it is not such a text.
+    """
+    try:
+        document = json.loads(text)
+        nodes = document["nodes"]
+        entries = nodes[document["root_index"]]["data"]
+        for key, items in zip(entries[::2], entries[1::2], strict=True):
+            if nodes[key]["data"] in CONSTANT_KEYS:
+                return [_constant(nodes, i) for i in nodes[items]["data"]]
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise MetadataError(f"the metadata is not TVM's JSON: {error!r}") from None
+    return []
+
+
+def _constant(nodes: list[Any], index: int) -> NDArray[np.generic]:
+    data = nodes[index]["data"]
+    # TVM calls the field "value" since v0.26, "data" before.
+    return decode_tensor(nodes[data["value"] if "value" in data else data["data"]]["data"])

@@ -1,0 +1,442 @@
+"""Reading Relax expressions, normalised so that calls have names."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable, Sequence
+
+from eqsat.ir._call import Arg, make_call
+from eqsat.ir._expr import (
+    AttrValue,
+    Call,
+    Constant,
+    DataTypeImm,
+    Expr,
+    ExternFunc,
+    GlobalVar,
+    NullValue,
+    PrimValue,
+    ShapeExpr,
+    Span,
+    StringImm,
+    Tuple,
+    TupleGetItem,
+    Var,
+)
+from eqsat.ir._op import OpDef, OperandKind
+from eqsat.ir._subtyping import result_of_call
+from eqsat.ir._types import CallableType, ObjectType, PrimType, TupleType, Type
+from eqsat.ir.ops import OperatorError, op
+from eqsat.ir.script._calls import CALL_OPS, DPS_CALLS
+from eqsat.ir.script._context import MODULE, Context
+from eqsat.ir.script._metadata import CONSTANT_KEYS
+from eqsat.ir.script._parse_types import TypeReader
+from eqsat.ir.script._parse_values import attribute, constant, scalar_of
+from eqsat.ir.script._syntax import (
+    bind,
+    callee,
+    dotted,
+    int_literal,
+    is_none,
+    keywords,
+    required,
+    sequence,
+    text_literal,
+)
+from eqsat.shapes import EqsatError, SymDim, is_dtype
+
+_BINARY: dict[type[ast.operator], str] = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
+    ast.FloorDiv: "floor_divide", ast.Mod: "mod", ast.Pow: "power", ast.MatMult: "matmul",
+}  # fmt: skip
+_COMPARE: dict[type[ast.cmpop], str] = {
+    ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
+}  # fmt: skip
+
+
+class ExprReader:
+    """Reads expressions in one scope. `bind` names a value and returns its variable."""
+
+    def __init__(
+        self, context: Context, names: dict[str, object], bind_value: Callable[[Expr], Var]
+    ) -> None:
+        self.context = context
+        self.source = context.source
+        self.names = names
+        self.hidden: set[str] = set()
+        self.types = TypeReader(context.source, names)
+        self._bind_value = bind_value
+
+    def atom(self, node: ast.expr) -> Expr:
+        """Return an expression that may stand as an argument; calls are bound to a name."""
+        value = self.value(node)
+        return self._bind_value(value) if isinstance(value, (Call, TupleGetItem)) else value
+
+    def value(self, node: ast.expr) -> Expr:
+        """Return the value of a binding.
+
+        Raises:
+            ParseError: it is no expression.
+            TypeCheckError, ShapeError: it has no type.
+        """
+        span = self.source.span(node)
+        match node:
+            case ast.Name(id=name):
+                return self._name(node, name)
+            case ast.Tuple(elts=items) | ast.List(elts=items):
+                return Tuple(tuple(map(self.atom, items)), span)
+            case ast.Constant():
+                return self._literal(node, span)
+            case ast.Attribute():
+                return self._attribute(node, span)
+            case ast.Subscript():
+                return self._subscript(node, span)
+            case ast.Call():
+                return self._call(node, span)
+            case ast.BinOp() | ast.UnaryOp() if self._is_dim(node):
+                return PrimValue(self.types.dim(node), "int64", span)
+            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _BINARY:
+                return self._operator(node, _BINARY[type(operator)], [left, right])
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                if isinstance(operand, ast.Constant) and isinstance(operand.value, float):
+                    return PrimValue(-operand.value, "float32", span)
+                return self._operator(node, "negative", [operand])
+            case ast.Compare(left=left, ops=[compare], comparators=[right]) if (
+                type(compare) in _COMPARE
+            ):
+                return self._operator(node, _COMPARE[type(compare)], [left, right])
+            case _:
+                self.source.fail(node, f"{ast.unparse(node)} is not a Relax expression")
+
+    def _operator(self, node: ast.expr, name: str, operands: list[ast.expr]) -> Expr:
+        return self.make(node, self.operator(node, name), [self.atom(o) for o in operands], {})
+
+    def operator(self, node: ast.AST, name: str) -> OpDef:
+        """Return the operator `name`.
+
+        Raises:
+            ParseError: there is none.
+        """
+        try:
+            return op(name)
+        except OperatorError as error:
+            self.source.fail(node, str(error))
+
+    def make(
+        self, node: ast.AST, operator: OpDef, args: Sequence[Arg], attrs: dict[str, AttrValue]
+    ) -> Call:
+        """Return the typed call; errors name the place."""
+        try:
+            call = make_call(operator, *args, **attrs)
+        except EqsatError as error:
+            raise self.source.locate(error, node) from None
+        except (TypeError, ValueError, ArithmeticError, LookupError, AssertionError) as error:
+            self.source.fail(node, f"{operator.name} rejects these arguments: {error}")
+        call.span = self.source.span(node)
+        return call
+
+    def _name(self, node: ast.expr, name: str) -> Expr:
+        bound = self.names.get(name)
+        if isinstance(bound, Var):
+            return bound
+        if isinstance(bound, SymDim):
+            return PrimValue(bound, "int64", self.source.span(node))
+        if bound is MODULE or name == self.context.module_name:
+            self.source.fail(node, f"{name} is the module; write {name}.<function>")
+        if name in self.hidden:
+            self.source.fail(
+                node, f"{name} is only visible in its dataflow block; add it to R.output(...)"
+            )
+        if name in self.context.function_names:
+            self.source.fail(node, f"{name} is a function of the module; write cls.{name}")
+        close = difflib.get_close_matches(name, list(self.names), 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        self.source.fail(node, f"{name} is not defined{hint}")
+
+    def _literal(self, node: ast.Constant, span: Span) -> Expr:
+        match node.value:
+            case bool() as value:
+                return PrimValue(int(value), "bool", span)
+            case int() as value:
+                return PrimValue(value, "int64", span)
+            case float() as value:
+                return PrimValue(value, "float32", span)
+            case str() as value:
+                return StringImm(value, span)
+            case None:
+                return NullValue(span)
+            case _:
+                self.source.fail(node, f"{node.value!r} is not a Relax value")
+
+    def _is_dim(self, node: ast.expr) -> bool:
+        """Say whether an arithmetic expression is over symbols and integers only."""
+        for n in ast.walk(node):
+            match n:
+                case ast.Constant(value=value) if type(value) is not int:
+                    return False
+                case ast.Name(id=name) if name not in ("T", "tir", "tirx", "min", "max"):
+                    bound = self.names.get(name)
+                    is_prim = isinstance(bound, Var) and bound.type == PrimType("int64")
+                    if not (isinstance(bound, SymDim) or is_prim):
+                        return False
+                case ast.Subscript() | ast.Tuple() | ast.List():
+                    return False
+                case _:
+                    pass
+        return True
+
+    def _is_module(self, node: ast.expr) -> bool:
+        if not isinstance(node, ast.Name):
+            return False
+        return self.names.get(node.id) is MODULE or node.id == self.context.module_name
+
+    def _attribute(self, node: ast.Attribute, span: Span) -> Expr:
+        if self._is_module(node.value):
+            return self._global(node, span)
+        self.source.fail(node, f"{ast.unparse(node)} is not a Relax expression")
+
+    def _global(self, node: ast.Attribute, span: Span) -> GlobalVar:
+        signature = self.context.signature(node.attr, node)
+        if signature is None:
+            known = ", ".join(self.context.function_names) or "none"
+            self.source.fail(node, f"the module has no function {node.attr}; it has {known}")
+        return GlobalVar(node.attr, signature, span)
+
+    def _subscript(self, node: ast.Subscript, span: Span) -> Expr:
+        base = node.value
+        if isinstance(base, ast.Subscript) and dotted(base.value) == "metadata":
+            return self._metadata(node, base, span)
+        value = self.atom(base)
+        index = int_literal(self.source, node.slice, "a tuple index")
+        ty = value.type
+        if not isinstance(ty, TupleType) and ty != ObjectType():
+            self.source.fail(node, f"only a tuple has fields; this is {ty}")
+        size = len(ty.fields) if isinstance(ty, TupleType) else index + 1
+        if not 0 <= index < size:
+            self.source.fail(node.slice, f"index {index} of a tuple of {size} fields")
+        if isinstance(value, Tuple):
+            return value.fields[index]
+        return TupleGetItem(value, index, span)
+
+    def _metadata(self, node: ast.Subscript, base: ast.Subscript, span: Span) -> Expr:
+        key = text_literal(self.source, base.slice, "the metadata key")
+        if key not in CONSTANT_KEYS:
+            self.source.fail(base.slice, f"metadata of kind {key!r} is not supported")
+        index = int_literal(self.source, node.slice, "the metadata index")
+        if not 0 <= index < len(self.context.constants):
+            self.source.fail(
+                node,
+                f"constant {index} is missing: the metadata holds {len(self.context.constants)}; "
+                "print the module with show_meta=True",
+            )
+        return Constant(self.context.constants[index], span)
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call, span: Span) -> Expr:
+        name = dotted(node.func)
+        if name.startswith("T.") or name in ("min", "max"):
+            return self._prim_call(node, name[2:], span)
+        if name.startswith("R."):
+            return self._relax_call(node, name[2:], span)
+        if isinstance(node.func, ast.Attribute) and not self._is_module(node.func.value):
+            if node.func.attr == "astype":
+                bound = bind(self.source, node, "dtype")
+                dtype = self.types.dtype(required(self.source, node, bound, "dtype"))
+                source = self.atom(node.func.value)
+                return self.make(node, self.operator(node, "astype"), [source], {"dtype": dtype})
+            self.source.fail(node.func, f"{ast.unparse(node.func)} is not a Relax function")
+        return self._function_call(node, span)
+
+    def _function_call(self, node: ast.Call, span: Span) -> Expr:
+        function = self.atom(node.func)
+        if keywords(self.source, node):
+            self.source.fail(node, "a function's arguments are given by position")
+        args = tuple(map(self.atom, node.args))
+        if not isinstance(function, (Var, GlobalVar, ExternFunc)):
+            self.source.fail(node.func, f"{ast.unparse(node.func)} is not a function")
+        ty = function.type
+        if not isinstance(ty, (CallableType, ObjectType)):
+            self.source.fail(node.func, f"{ast.unparse(node.func)} is no function but {ty}")
+        result: Type = ObjectType()
+        if isinstance(ty, CallableType):
+            result = ty.result if ty.opaque else self._result(node, ty, args)
+        return Call(function, args, {}, result, span=span)
+
+    def _result(self, node: ast.Call, ty: CallableType, args: Sequence[Expr]) -> Type:
+        what = ast.unparse(node.func)
+        try:
+            return result_of_call(ty.params, ty.result, [a.type for a in args], what)
+        except EqsatError as error:
+            raise self.source.locate(error, node) from None
+
+    def _prim_call(self, node: ast.Call, name: str, span: Span) -> Expr:
+        if self._is_dim(node) and not is_dtype(name):
+            return PrimValue(self.types.dim(node), "int64", span)
+        if not is_dtype(name):
+            self.source.fail(node, f"{ast.unparse(node.func)} is not a Relax function")
+        if name == "int64" and self._is_dim(node):
+            return PrimValue(self.types.dim(node), name, span)
+        return PrimValue(scalar_of(self.source, node, name), name, span)
+
+    def _relax_call(self, node: ast.Call, name: str, span: Span) -> Expr:
+        match name:
+            case "const":
+                return Constant(constant(self.source, self.types, node), span)
+            case "tuple":
+                return Tuple(tuple(map(self.atom, node.args)), span)
+            case "shape":
+                dims = self._one(node, "values")
+                items = sequence(dims)
+                if items is None:
+                    self.source.fail(dims, "R.shape takes a list of dims")
+                return ShapeExpr(tuple(map(self.types.dim, items)), span)
+            case "str":
+                return StringImm(text_literal(self.source, self._one(node, "value"), "R.str"), span)
+            case "dtype":
+                return DataTypeImm(self.types.dtype(self._one(node, "value")), span)
+            case "null_value":
+                bind(self.source, node, "")
+                return NullValue(span)
+            case "prim_value":
+                return self._prim_value(self._one(node, "value"), span)
+            case "ExternFunc":
+                return self._extern(node, span)
+            case "call_packed":
+                return self._packed(node, None, span)
+            case _ if name in DPS_CALLS:
+                return self._dps(node, CALL_OPS[name], span)
+            case _ if name in CALL_OPS:
+                return self._packed(node, CALL_OPS[name], span)
+            case _:
+                return self._operator_call(node, self.operator(node.func, name))
+
+    def _one(self, node: ast.Call, name: str) -> ast.expr:
+        return required(self.source, node, bind(self.source, node, name), name)
+
+    def _prim_value(self, node: ast.expr, span: Span) -> Expr:
+        if not isinstance(node, ast.Constant) and self._is_dim(node):
+            return PrimValue(self.types.dim(node), "int64", span)
+        value = self.value(node)
+        if not isinstance(value, PrimValue):
+            self.source.fail(node, f"{ast.unparse(node)} is not a scalar")
+        return value
+
+    def _extern(self, node: ast.Call, span: Span) -> ExternFunc:
+        bound = bind(self.source, node, "name ty")
+        name = text_literal(self.source, required(self.source, node, bound, "name"), "the name")
+        return ExternFunc(name, self.types.type(bound["ty"]) if "ty" in bound else ObjectType(), span)
+
+    def _callee(self, node: ast.expr) -> Expr:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return ExternFunc(node.value, span=self.source.span(node))
+        return self.atom(node)
+
+    def _dps(self, node: ast.Call, operator: OpDef, span: Span) -> Expr:
+        given = keywords(self.source, node)
+        if "out_sinfo" in given:
+            given["out_ty"] = given.pop("out_sinfo")
+        extra = {a.name for a in operator.attrs}
+        names = ["func", "args", *extra, "out_ty"]
+        bound = {**dict(zip(names, node.args, strict=False)), **given}
+        bound |= {"func": bound.pop("gvar")} if "gvar" in bound else {}
+        for name in set(bound) - {*names, "tir_vars"}:
+            self.source.fail(node, f"R.{operator.name} has no argument {name}")
+        callee_node, out_node = (bound.get(n) for n in ("func", "out_ty"))
+        if callee_node is None or out_node is None or len(node.args) > len(names):
+            self.source.fail(node, f"R.{operator.name} takes (function, arguments, out_ty=...)")
+        function = self._callee(callee_node)
+        wanted = ExternFunc if operator.name == "call_dps_packed" else GlobalVar
+        if not isinstance(function, (wanted, Var)):
+            self.source.fail(callee_node, f"R.{operator.name} cannot call {ast.unparse(callee_node)}")
+        args = self._dps_args(bound.get("args"))
+        if "tir_vars" in bound:
+            shape = self.atom(bound["tir_vars"])
+            fields = shape.dims if isinstance(shape, ShapeExpr) else ()
+            args = (*args, *(PrimValue(d, span=span) for d in fields))
+        attrs = self._attributes(node, operator, bound)
+        out = self._out_type(out_node)
+        return Call(operator, (function, *args), attrs, out, span=span)
+
+    def _dps_args(self, node: ast.expr | None) -> tuple[Expr, ...]:
+        if node is None:
+            return ()
+        items = sequence(node)
+        if items is not None:
+            return tuple(map(self.atom, items))
+        value = self.atom(node)
+        return value.fields if isinstance(value, Tuple) else (value,)
+
+    def _out_type(self, node: ast.expr) -> Type:
+        items = sequence(node)
+        if items is None:
+            return self.types.type(node)
+        types = tuple(map(self.types.type, items))
+        return types[0] if len(types) == 1 else TupleType(types)
+
+    def _attributes(
+        self, node: ast.Call, operator: OpDef, bound: dict[str, ast.expr]
+    ) -> dict[str, AttrValue]:
+        attrs: dict[str, AttrValue] = {}
+        for a in operator.attrs:
+            value = required(self.source, node, bound, a.name)
+            attrs[a.name] = attribute(self.types, value, a, operator.name)
+        return attrs
+
+    def _packed(self, node: ast.Call, operator: OpDef | None, span: Span) -> Expr:
+        given = keywords(self.source, node)
+        types_node = given.pop("ty_args", given.pop("sinfo_args", None))
+        what = operator.name if operator else "call_packed"
+        extra = operator.attrs if operator else ()
+        for name in set(given) - {a.name for a in extra}:
+            self.source.fail(given[name], f"R.{what} has no argument {name}")
+        attrs = self._attributes(node, operator, given) if operator else {}
+        if not node.args:
+            self.source.fail(node, f"R.{what} needs a function")
+        function = self._callee(node.args[0])
+        rest = node.args[1:]
+        if what.startswith("invoke") and len(rest) == 1 and (items := sequence(rest[0])) is not None:
+            rest = items
+        args = tuple(map(self.atom, rest))
+        types = self._type_arguments(types_node)
+        result: Type = ObjectType()
+        if types:
+            result = types[0] if len(types) == 1 else TupleType(types)
+        if operator is None:
+            if not isinstance(function, (ExternFunc, Var)):
+                self.source.fail(node.args[0], "R.call_packed takes a function's registered name")
+            return Call(function, args, {}, result, types, span)
+        return Call(operator, (function, *args), attrs, result, types, span)
+
+    def _type_arguments(self, node: ast.expr | None) -> tuple[Type, ...]:
+        if node is None or is_none(node):
+            return ()
+        items = sequence(node)
+        return tuple(map(self.types.type, [node] if items is None else items))
+
+    def _operator_call(self, node: ast.Call, operator: OpDef) -> Call:
+        signature = " ".join([*(o.name for o in operator.operands), *(a.name for a in operator.attrs)])
+        bound = bind(self.source, node, signature)
+        args: list[Arg] = []
+        for operand in operator.operands:
+            given = bound.get(operand.name)
+            args.append(None if is_none(given) or given is None else self._operand(given, operand.kind))
+        attrs: dict[str, AttrValue] = {
+            a.name: attribute(self.types, bound[a.name], a, operator.name)
+            for a in operator.attrs
+            if a.name in bound
+        }
+        return self.make(node, operator, args, attrs)
+
+    def _operand(self, node: ast.expr, kind: OperandKind) -> Expr:
+        items = sequence(node)
+        if kind is OperandKind.SHAPE and items is not None:
+            span = self.source.span(node)
+            return ShapeExpr(tuple(map(self.types.dim, items)), span)
+        if kind is OperandKind.SHAPE and callee(node) == "":
+            value = self.atom(node)
+            if isinstance(value, PrimValue) and not isinstance(value.value, float):
+                return ShapeExpr((value.value,), value.span)
+            return value
+        return self.atom(node)

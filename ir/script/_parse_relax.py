@@ -1,0 +1,400 @@
+"""Reading Relax functions."""
+
+from __future__ import annotations
+
+import ast
+from typing import NoReturn
+
+from eqsat.ir._expr import (
+    AttrValue,
+    Binding,
+    BindingBlock,
+    Call,
+    Expr,
+    Function,
+    If,
+    MatchCast,
+    SeqExpr,
+    TupleGetItem,
+    Var,
+    VarBinding,
+)
+from eqsat.ir._subtyping import common_type, fits
+from eqsat.ir._types import (
+    CallableType,
+    ObjectType,
+    PrimType,
+    TensorType,
+    Type,
+    TypeCheckError,
+    UNKNOWN_DTYPE,
+)
+from eqsat.ir.script._context import MODULE, Context
+from eqsat.ir.script._parse_expr import ExprReader
+from eqsat.ir.script._parse_types import TypeReader
+from eqsat.ir.script._print_types import TypePrinter
+from eqsat.ir.script._syntax import (
+    attributes,
+    bind,
+    bool_literal,
+    callee,
+    dotted,
+    keywords,
+    required,
+)
+from eqsat.shapes import Proof, SymDim, is_symbol_name, sym
+
+_SYMBOLS = ("T.int64", "T.var", "T.Var", "T.int32", "T.SizeVar")
+_FUNCTION_OPTIONS = {"pure", "private", "check_well_formed", "is_pure", "is_private"}
+
+
+def read_signature(
+    context: Context, node: ast.FunctionDef, names: dict[str, object]
+) -> tuple[tuple[Var, ...], Type | None]:
+    """Return the parameters and the declared result type; symbols enter `names`.
+
+    Raises:
+        ParseError: a parameter has no type, or an annotation is none.
+    """
+    source = context.source
+    a = node.args
+    if a.vararg or a.kwarg or a.kwonlyargs or a.defaults or a.kw_defaults:
+        source.fail(node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs")
+    types = TypeReader(source, names)
+    params: list[Var] = []
+    # Names of symbols may be used before the parameter that defines them.
+    for p in (*a.posonlyargs, *a.args):
+        if p.annotation is None:
+            source.fail(p, f"parameter {p.arg} needs a type, such as R.Tensor((n, 4), dtype=...)")
+        name = _symbol_of_prim(p.annotation) or p.arg
+        var = Var(name, types.type(p.annotation, declare=True), span=source.span(p))
+        if any(p.arg == q.name for q in params):
+            source.fail(p, f"parameter {p.arg} is declared twice")
+        params.append(var)
+        names[p.arg] = names[p.arg] if isinstance(names.get(p.arg), SymDim) else var
+    result = None if node.returns is None else types.type(node.returns, declare=True)
+    for p, var in zip((*a.posonlyargs, *a.args), params, strict=True):
+        names[p.arg] = var
+    return tuple(params), result
+
+
+def _symbol_of_prim(node: ast.expr) -> str:
+    """Return n for `R.Prim(value="n")`: there the parameter is the symbol."""
+    if callee(node) == "R.Prim" and isinstance(node, ast.Call):
+        for k in node.keywords:
+            if k.arg == "value" and isinstance(k.value, ast.Constant):
+                return str(k.value.value) if is_symbol_name(str(k.value.value)) else ""
+    return ""
+
+
+class FunctionReader:
+    """Reads the body of one function, or of one branch of an `if` in it."""
+
+    def __init__(self, context: Context, names: dict[str, object]) -> None:
+        self._context = context
+        self._source = context.source
+        self._names = names
+        self._exprs = ExprReader(context, names, self._fresh)
+        self._blocks: list[BindingBlock] = []
+        self._bindings: list[Binding] = []
+        self._in_dataflow = False
+        self._attrs: dict[str, AttrValue] = {}
+        self._counter = 0
+
+    # --- functions --------------------------------------------------------------------------
+
+    def function(self, node: ast.FunctionDef) -> Function:
+        """Return the function of a definition.
+
+        Raises:
+            ParseError: it is no Relax function.
+            TypeCheckError, ShapeError: it breaks a typing rule.
+        """
+        options = self._options(node)
+        params, declared = read_signature(self._context, node, self._names)
+        result: Expr | None = None
+        for i, statement in enumerate(node.body):
+            if isinstance(statement, ast.Return):
+                if i + 1 < len(node.body):
+                    self._source.fail(node.body[i + 1], "nothing may follow the return")
+                if statement.value is None:
+                    self._source.fail(statement, "return needs a value")
+                result = self._result(statement.value)
+                break
+            self._statement(statement)
+        if result is None:
+            self._source.fail(node, f"function {node.name} has no return")
+        self._close_block(False)
+        body = SeqExpr(tuple(self._blocks), result)
+        if declared is not None and fits(declared, result.type) is Proof.NO:
+            self._mismatch(node.returns or node, declared, result.type)
+        return Function(
+            node.name,
+            params,
+            body,
+            declared if declared is not None else result.type,
+            is_pure=options.get("pure", options.get("is_pure", True)),
+            is_private=options.get("private", options.get("is_private", False)),
+            attrs=self._attrs,
+            span=self._source.span(node),
+        )
+
+    def _options(self, node: ast.FunctionDef) -> dict[str, bool]:
+        for decorator in node.decorator_list:
+            if not isinstance(decorator, ast.Call):
+                continue
+            given = keywords(self._source, decorator)
+            if unknown := sorted(set(given) - _FUNCTION_OPTIONS):
+                self._source.fail(given[unknown[0]], f"R.function has no option {unknown[0]}")
+            return {k: bool_literal(self._source, v, k) for k, v in given.items()}
+        return {}
+
+    def _result(self, node: ast.expr) -> Expr:
+        value = self._exprs.value(node)
+        return self._fresh(value) if isinstance(value, (Call, TupleGetItem)) else value
+
+    def _mismatch(self, node: ast.AST, declared: Type, found: Type) -> NoReturn:
+        error = TypeCheckError(f"declared {TypePrinter().type(declared)}, but the value is {TypePrinter().type(found)}")
+        raise self._source.locate(error, node)
+
+    # --- bindings ---------------------------------------------------------------------------
+
+    def _fresh(self, value: Expr) -> Var:
+        prefix = "lv" if self._in_dataflow else "gv"
+        name = prefix
+        while name in self._names:
+            self._counter += 1
+            name = f"{prefix}{self._counter}"
+        return self._define(name, value, value.type)
+
+    def _define(self, name: str, value: Expr, ty: Type) -> Var:
+        var = Var(name, ty, is_dataflow=self._in_dataflow, span=getattr(value, "span", None))
+        self._bindings.append(VarBinding(var, value))
+        self._names[name] = var
+        self._exprs.hidden.discard(name)
+        return var
+
+    def _close_block(self, is_dataflow: bool) -> None:
+        if self._bindings:
+            self._blocks.append(BindingBlock(tuple(self._bindings), is_dataflow))
+        self._bindings = []
+
+    def _statement(self, node: ast.stmt) -> None:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self._assign(node, name, value, None)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                self._assign(node, name, value, node.annotation)
+            case ast.Expr(value=value):
+                self._effect(node, value)
+            case ast.With(items=[item]) if callee(item.context_expr) == "R.dataflow":
+                self._dataflow(node)
+            case ast.If():
+                self._if(node)
+            case ast.FunctionDef():
+                self._closure(node)
+            case ast.Pass():
+                pass
+            case ast.Assign():
+                self._source.fail(node, "bind the tuple to one name and take fields by t[0], t[1]")
+            case ast.Return():
+                self._source.fail(node, "return stands once, at the end of the function")
+            case ast.For() | ast.While():
+                self._source.fail(node, "Relax has no loops; use recursion or a PrimFunc")
+            case _:
+                what = type(node).__name__
+                self._source.fail(node, f"a statement of kind {what} is not part of TVMScript")
+
+    def _assign(
+        self, node: ast.stmt, name: str, value: ast.expr, annotation: ast.expr | None
+    ) -> None:
+        if isinstance(value, ast.Name) and self._is_module_name(value.id):
+            self._names[name] = MODULE
+            return
+        if callee(value) in _SYMBOLS and isinstance(value, ast.Call) and self._is_symbol(value):
+            if not is_symbol_name(name):
+                self._source.fail(node, f"{name} cannot name a dim")
+            if not isinstance(bound := self._names.get(name), Var) or bound.type != PrimType("int64"):
+                self._names[name] = sym(name)
+            return
+        if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
+            self._match_cast(name, value)
+            return
+        read = self._exprs.value(value)
+        self._define(name, read, self._declared(annotation, read.type))
+
+    def _is_module_name(self, name: str) -> bool:
+        return name == self._context.module_name or self._names.get(name) is MODULE
+
+    def _is_symbol(self, node: ast.Call) -> bool:
+        name = callee(node)
+        if name in ("T.int64", "T.int32"):
+            return not node.args
+        return True
+
+    def _declared(self, annotation: ast.expr | None, found: Type) -> Type:
+        """Return the type of a variable: the annotation as in TVM, which must not contradict."""
+        if annotation is None or dotted(annotation) in ("R.Tensor", "R.Any", "R.Object", "R.Tuple"):
+            if annotation is not None:
+                self._check(annotation, self._exprs.types.type(annotation), found)
+            return found
+        declared = self._exprs.types.type(annotation)
+        if isinstance(declared, ObjectType):
+            return found
+        self._check(annotation, declared, found)
+        return declared
+
+    def _check(self, node: ast.expr, declared: Type, found: Type) -> None:
+        # A bare R.Tuple says nothing of the fields.
+        if dotted(node) != "R.Tuple" and fits(declared, found) is Proof.NO:
+            self._mismatch(node, declared, found)
+
+    def _match_cast(self, name: str, node: ast.Call) -> Var:
+        bound = bind(self._source, node, "value ty struct_info")
+        value = self._exprs.atom(required(self._source, node, bound, "value"))
+        ty_node = bound["struct_info"] if "struct_info" in bound else bound.get("ty")
+        if ty_node is None:
+            self._source.fail(node, "R.match_cast needs a value and a type")
+        ty = self._exprs.types.type(ty_node)
+        if fits(ty, value.type) is Proof.NO:
+            self._mismatch(ty_node, ty, value.type)
+        var = Var(name, ty, is_dataflow=self._in_dataflow, span=self._source.span(node))
+        self._bindings.append(MatchCast(var, value, ty))
+        self._names[name] = var
+        self._exprs.hidden.discard(name)
+        return var
+
+    def _effect(self, node: ast.Expr, value: ast.expr) -> None:
+        if callee(value) == "R.func_attr" and isinstance(value, ast.Call):
+            given = required(self._source, value, bind(self._source, value, "attrs"), "attrs")
+            self._attrs.update(attributes(self._source, given, "R.func_attr"))
+        elif isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return  # a docstring
+        elif isinstance(value, ast.Call):
+            if callee(value) == "R.output":
+                self._source.fail(node, "R.output stands at the end of a dataflow block")
+            read = self._exprs.value(value)
+            self._define("_", read, read.type)
+        else:
+            self._source.fail(node, "this expression has no effect; bind it to a name")
+
+    def _dataflow(self, node: ast.With) -> None:
+        if self._in_dataflow:
+            self._source.fail(node, "dataflow blocks do not nest")
+        self._close_block(False)
+        self._in_dataflow = True
+        before = dict(self._names)
+        outputs: list[str] | None = None
+        for i, statement in enumerate(node.body):
+            value = statement.value if isinstance(statement, ast.Expr) else None
+            if callee(value) == "R.output" and isinstance(value, ast.Call):
+                if i + 1 < len(node.body):
+                    self._source.fail(node.body[i + 1], "nothing may follow R.output in its block")
+                outputs = [self._output(a) for a in value.args]
+                break
+            if isinstance(statement, (ast.If, ast.With, ast.FunctionDef)):
+                self._source.fail(statement, "a dataflow block holds bindings only")
+            self._statement(statement)
+        if outputs is None:
+            self._source.fail(node, "the dataflow block has no R.output(...)")
+        self._in_dataflow = False
+        self._close_block(True)
+        self._leave_dataflow(before, outputs)
+
+    def _output(self, node: ast.expr) -> str:
+        bound = self._names.get(node.id) if isinstance(node, ast.Name) else None
+        is_local = any(b.var is bound for b in self._bindings)
+        if not isinstance(node, ast.Name) or not isinstance(bound, Var) or not is_local:
+            self._source.fail(node, f"{ast.unparse(node)} is not a variable of this dataflow block")
+        bound.is_dataflow = False
+        return node.id
+
+    def _leave_dataflow(self, before: dict[str, object], outputs: list[str]) -> None:
+        for name, bound in list(self._names.items()):
+            if isinstance(bound, Var) and bound.is_dataflow and name not in outputs:
+                self._exprs.hidden.add(name)
+                del self._names[name]
+                if name in before:
+                    self._names[name] = before[name]
+
+    def _closure(self, node: ast.FunctionDef) -> None:
+        names = dict(self._names)
+        params, declared = read_signature(self._context, node, dict(names))
+        if declared is not None:
+            ty = CallableType(tuple(p.type for p in params), declared)
+            names[node.name] = Var(node.name, ty)
+        function = FunctionReader(self._context, names).function(node)
+        result = CallableType(
+            tuple(p.type for p in function.params), function.ret_type, function.is_pure
+        )
+        var = names[node.name] if declared is not None else Var(node.name, result)
+        assert isinstance(var, Var)
+        var.type = result
+        self._bindings.append(VarBinding(var, function))
+        self._names[node.name] = var
+
+    # --- if ---------------------------------------------------------------------------------
+
+    def _if(self, node: ast.If) -> Var:
+        if self._in_dataflow:
+            self._source.fail(node, "a dataflow block has no control flow; put the `if` outside")
+        condition = self._exprs.atom(node.test)
+        if not _is_condition(condition.type):
+            error = TypeCheckError(
+                f"a condition is a boolean scalar, got {TypePrinter().type(condition.type)}"
+            )
+            raise self._source.locate(error, node.test)
+        if not node.orelse:
+            self._source.fail(node, "an `if` needs an `else` that binds the same name")
+        then_name, then_branch = self._branch(node.body)
+        else_name, else_branch = self._branch(node.orelse)
+        if then_name != else_name:
+            self._source.fail(
+                node, f"both branches must end by binding one name, not {then_name} and {else_name}"
+            )
+        ty = common_type(then_branch.type, else_branch.type)
+        value = If(condition, then_branch, else_branch, ty, self._source.span(node))
+        return self._define(then_name, value, ty)
+
+    def _branch(self, statements: list[ast.stmt]) -> tuple[str, SeqExpr]:
+        reader = FunctionReader(self._context, dict(self._names))
+        reader._exprs.hidden |= self._exprs.hidden
+        reader._counter = self._counter
+        for statement in statements[:-1]:
+            reader._statement(statement)
+        name, result = reader._last(statements[-1])
+        reader._close_block(False)
+        return name, SeqExpr(tuple(reader._blocks), result)
+
+    def _last(self, node: ast.stmt) -> tuple[str, Expr]:
+        """Read the last binding of a branch; `z = y` and tuples are the result themselves."""
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                annotation = None
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                annotation = node.annotation
+            case ast.If():
+                var = self._if(node)
+                return var.name, var
+            case _:
+                self._source.fail(node, "a branch must end by binding a name")
+        if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
+            return name, self._match_cast(name, value)
+        read = self._exprs.value(value)
+        ty = self._declared(annotation, read.type)
+        if isinstance(read, (Call, TupleGetItem)):
+            return name, self._define(name, read, ty)
+        return name, read
+
+
+def _is_condition(ty: Type) -> bool:
+    match ty:
+        case TensorType():
+            return ty.dtype in ("bool", UNKNOWN_DTYPE) and ty.ndim in (0, -1)
+        case PrimType(dtype):
+            return dtype == "bool"
+        case ObjectType():
+            return True
+        case _:
+            return False
+

@@ -1,0 +1,349 @@
+"""Reading TensorIR expressions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from eqsat.ir._tir import (
+    COMPARISONS,
+    LOGICAL,
+    Binary,
+    BinaryOp,
+    Buffer,
+    BufferLoad,
+    Cast,
+    FloatImm,
+    IntImm,
+    Intrinsic,
+    Not,
+    PrimExpr,
+    Select,
+    StringImm,
+    Var,
+    const,
+)
+from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, result_dtype
+from eqsat.ir.script._parse_values import scalar_of
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
+from eqsat.shapes import bits, is_dtype, is_float, is_int, max_value, min_value
+
+_OPERATORS: dict[type[ast.operator], BinaryOp] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
+}  # fmt: skip
+_COMPARE: dict[type[ast.cmpop], BinaryOp] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+}  # fmt: skip
+_CALLS = ("T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_llvm_pure_intrin")
+_SHIFTS = ("<<", ">>")
+
+
+class TirExprReader:
+    """Reads scalar expressions; `names` maps names to variables and buffers."""
+
+    def __init__(self, source: Source, names: dict[str, Var | Buffer]) -> None:
+        self.source = source
+        self.names = names
+
+    def expr(self, node: ast.expr) -> PrimExpr:
+        """Return the expression of `node`; a bare Python integer is int64, a float float32.
+
+        Raises:
+            ParseError: it is no TensorIR expression.
+        """
+        match node:
+            case ast.Constant(value=bool() as value):
+                return IntImm(int(value), "bool")
+            case ast.Constant(value=int() as value):
+                return IntImm(self._fits(node, value, "int64"))
+            case ast.Constant(value=float() as value):
+                return FloatImm(value)
+            case ast.Constant(value=str() as value):
+                return StringImm(value)
+            case ast.Name(id=name):
+                bound = self.names.get(name)
+                if isinstance(bound, Var):
+                    return bound
+                what = "a buffer; index it" if isinstance(bound, Buffer) else "not defined"
+                self.source.fail(node, f"{name} is {what}")
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return self.binary(node, _OPERATORS[type(op)], left, right)
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                a, b = self.matched(node, self.expr(left), self.expr(right))
+                return Intrinsic("pow", (a, b), a.dtype)
+            case ast.BoolOp(op=op, values=values):
+                name: BinaryOp = "and" if isinstance(op, ast.And) else "or"
+                result = self.condition(values[0])
+                for value in values[1:]:
+                    result = Binary(name, result, self.condition(value))
+                return result
+            case ast.UnaryOp():
+                return self._unary(node)
+            case ast.Compare(left=left, ops=ops, comparators=rights):
+                return self._compare(node, left, ops, rights)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                a, b = self.matched(node, self.expr(body), self.expr(orelse))
+                return Select(self.condition(test), a, b, lazy=True)
+            case ast.Subscript():
+                return self._load(node)
+            case ast.Call():
+                return self._call(node)
+            case _:
+                self.source.fail(node, f"{ast.unparse(node)} is not a TensorIR expression")
+
+    def condition(self, node: ast.expr) -> PrimExpr:
+        """Return a boolean expression.
+
+        Raises:
+            ParseError: it has another dtype.
+        """
+        e = self.expr(node)
+        if e.dtype != "bool":
+            self.source.fail(node, f"a condition is bool, this is {e.dtype}")
+        return e
+
+    def _fits(self, node: ast.AST, value: int, dtype: str) -> int:
+        if is_int(dtype) and not min_value(dtype) <= value <= max_value(dtype):
+            self.source.fail(node, f"{value} does not fit {dtype}")
+        return value
+
+    def _unary(self, node: ast.UnaryOp) -> PrimExpr:
+        match node.op:
+            case ast.Not():
+                return Not(self.condition(node.operand))
+            case ast.USub():
+                value = self.expr(node.operand)
+                if isinstance(value, IntImm) and value.dtype != "bool":
+                    return IntImm(self._fits(node, -value.value, value.dtype), value.dtype)
+                if isinstance(value, FloatImm):
+                    return FloatImm(-value.value, value.dtype)
+                return Binary("*", value, const(-1, self._numeric(node, value)))
+            case ast.UAdd():
+                return self.expr(node.operand)
+            case _:
+                value = self.expr(node.operand)
+                return Intrinsic("bitwise_not", (value,), self._numeric(node, value))
+
+    def _numeric(self, node: ast.AST, e: PrimExpr) -> str:
+        if not is_dtype(e.dtype):
+            self.source.fail(node, f"no arithmetic with a value of dtype {e.dtype}")
+        return e.dtype
+
+    def _compare(
+        self, node: ast.expr, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]
+    ) -> PrimExpr:
+        result: PrimExpr | None = None
+        for op, right in zip(ops, rights, strict=True):
+            if type(op) not in _COMPARE:
+                self.source.fail(node, "this comparison is not part of TensorIR")
+            part = self.binary(node, _COMPARE[type(op)], left, right)
+            result = part if result is None else Binary("and", result, part)
+            left = right
+        assert result is not None
+        return result
+
+    def binary(self, node: ast.expr, op: BinaryOp, left: ast.expr, right: ast.expr) -> PrimExpr:
+        """Return `left op right` with both sides of one dtype.
+
+        Raises:
+            ParseError: the dtypes do not go together.
+        """
+        if op in LOGICAL:
+            return Binary(op, self.condition(left), self.condition(right))
+        a, b = self.matched(node, self.expr(left), self.expr(right))
+        if op not in COMPARISONS and a.dtype == "bool" and op not in ("&", "|", "^"):
+            self.source.fail(node, f"no arithmetic {op} on bool; cast one side")
+        if op in (*_SHIFTS, "&", "|", "^") and is_float(a.dtype):
+            self.source.fail(node, f"{op} needs integers, these are {a.dtype}")
+        if op == "/" and is_int(a.dtype) and isinstance(node, ast.BinOp):
+            self.source.fail(node, "an integer division is `//` (floor) or T.Div (truncating)")
+        return Binary(op, a, b)
+
+    def matched(self, node: ast.AST, a: PrimExpr, b: PrimExpr) -> tuple[PrimExpr, PrimExpr]:
+        """Return both sides with one dtype: literals take the other's, integers widen.
+
+        Raises:
+            ParseError: a side is no number.
+        """
+        x, y = self._numeric(node, a), self._numeric(node, b)
+        if x == y:
+            return a, b
+        if is_float(x) != is_float(y):
+            to = x if is_float(x) else y
+        elif isinstance(b, (IntImm, FloatImm)) != isinstance(a, (IntImm, FloatImm)):
+            to = x if isinstance(b, (IntImm, FloatImm)) else y
+        else:
+            to = x if (bits(x), is_int(x), x) >= (bits(y), is_int(y), y) else y
+        return self.converted(node, a, to), self.converted(node, b, to)
+
+    def converted(self, node: ast.AST, e: PrimExpr, dtype: str) -> PrimExpr:
+        """Return `e` as `dtype`: a literal rewritten, anything else cast.
+
+        Raises:
+            ParseError: a literal does not fit.
+        """
+        self._numeric(node, e)
+        if e.dtype == dtype:
+            return e
+        if isinstance(e, IntImm) and e.dtype != "bool" and dtype != "bool":
+            return const(self._fits(node, e.value, dtype), dtype)
+        if isinstance(e, FloatImm) and is_float(dtype):
+            return FloatImm(e.value, dtype)
+        return Cast(dtype, e)
+
+    def buffer(self, node: ast.expr) -> Buffer:
+        """Return the buffer named by `node`.
+
+        Raises:
+            ParseError: there is none.
+        """
+        bound = self.names.get(node.id) if isinstance(node, ast.Name) else None
+        if not isinstance(bound, Buffer):
+            self.source.fail(node, f"{ast.unparse(node)} is not a buffer")
+        return bound
+
+    def indices(self, node: ast.Subscript, buffer: Buffer) -> list[ast.expr]:
+        """Return the index nodes of an access, as many as the buffer has dims.
+
+        Raises:
+            ParseError: the number differs.
+        """
+        items = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if not buffer.shape and len(items) == 1 and callee(items[0]) == "":
+            match items[0]:
+                case ast.Constant(value=int()):
+                    items = []  # TVM writes A[0] for an access of rank 0 too
+                case _:
+                    pass
+        if len(items) != len(buffer.shape):
+            self.source.fail(
+                node, f"{buffer.name} has {len(buffer.shape)} dims, indexed by {len(items)}"
+            )
+        return items
+
+    def index(self, node: ast.expr) -> PrimExpr:
+        """Return an integer expression.
+
+        Raises:
+            ParseError: it has another dtype.
+        """
+        e = self.expr(node)
+        if not is_dtype(e.dtype) or not is_int(e.dtype):
+            self.source.fail(node, f"an index is an integer, this is {e.dtype}")
+        return e
+
+    def _load(self, node: ast.Subscript) -> PrimExpr:
+        buffer = self.buffer(node.value)
+        return BufferLoad(buffer, tuple(self.index(i) for i in self.indices(node, buffer)))
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call) -> PrimExpr:
+        name = dotted(node.func)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
+            bound = bind(self.source, node, "dtype")
+            dtype = self._dtype(required(self.source, node, bound, "dtype"))
+            return Cast(dtype, self.expr(node.func.value))
+        if name in ("min", "max"):
+            name = f"T.{name}"
+        if not name.startswith("T."):
+            self.source.fail(node, f"{ast.unparse(node.func)} is not a TensorIR function")
+        short = name[2:]
+        reader = self._special().get(short)
+        if reader is not None:
+            return reader(node)
+        if is_dtype(short):
+            return self._typed(node, short)
+        if short in BINARY_FUNCTIONS:
+            bound = bind(self.source, node, "a b span")
+            a, b = (required(self.source, node, bound, k) for k in "ab")
+            return self.binary(node, BINARY_FUNCTIONS[short], a, b)
+        if name in _CALLS:
+            return self._extern(node)
+        if short in FUNCTIONS:
+            return self._intrinsic(node, short)
+        self.source.fail(node.func, f"unknown TensorIR function {name}")
+
+    def _special(self) -> dict[str, Callable[[ast.Call], PrimExpr]]:
+        return {
+            "Cast": self._cast, "cast": self._cast,
+            "if_then_else": lambda n: self._select(n, lazy=True),
+            "Select": lambda n: self._select(n, lazy=False),
+            "Not": lambda n: Not(self.condition(self._only(n, "a"))),
+            "min_value": lambda n: self._limit(n, min_value),
+            "max_value": lambda n: self._limit(n, max_value),
+            "infinity": lambda n: self._limit(n, lambda _: float("inf")),
+            "inf": lambda n: self._limit(n, lambda _: float("inf")),
+            "ceildiv": self._ceildiv,
+        }  # fmt: skip
+
+    def _only(self, node: ast.Call, name: str) -> ast.expr:
+        return required(self.source, node, bind(self.source, node, name), name)
+
+    def _dtype(self, node: ast.expr) -> str:
+        dtype = text_literal(self.source, node, "dtype")
+        if not is_dtype(dtype):
+            self.source.fail(node, f"unknown dtype {dtype!r}")
+        return dtype
+
+    def _typed(self, node: ast.Call, dtype: str) -> PrimExpr:
+        argument = node.args[0] if len(node.args) == 1 else None
+        operand = argument.operand if isinstance(argument, ast.UnaryOp) else argument
+        if operand is not None and not isinstance(operand, ast.Constant):
+            return self.converted(node, self.expr(node.args[0]), dtype)
+        value = scalar_of(self.source, node, dtype)
+        if is_float(dtype):
+            return FloatImm(float(value), dtype)
+        return IntImm(self._fits(node, int(value), dtype), dtype)
+
+    def _cast(self, node: ast.Call) -> PrimExpr:
+        if node.args and not (
+            isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+        ):
+            bound = bind(self.source, node, "value dtype")
+        else:
+            bound = bind(self.source, node, "dtype value")
+        dtype = self._dtype(required(self.source, node, bound, "dtype"))
+        value = self.expr(required(self.source, node, bound, "value"))
+        self._numeric(node, value)
+        return Cast(dtype, value)
+
+    def _select(self, node: ast.Call, *, lazy: bool) -> PrimExpr:
+        bound = bind(self.source, node, "condition true_value false_value")
+        c, t, f = (
+            required(self.source, node, bound, k)
+            for k in ("condition", "true_value", "false_value")
+        )
+        a, b = self.matched(node, self.expr(t), self.expr(f))
+        return Select(self.condition(c), a, b, lazy)
+
+    def _limit(self, node: ast.Call, of: Callable[[str], int | float]) -> PrimExpr:
+        dtype = self._dtype(self._only(node, "dtype"))
+        return const(of(dtype), dtype)
+
+    def _ceildiv(self, node: ast.Call) -> PrimExpr:
+        bound = bind(self.source, node, "a b")
+        a, b = (self.expr(required(self.source, node, bound, k)) for k in "ab")
+        a, b = self.matched(node, a, b)
+        return Binary("//", Binary("+", a, Binary("-", b, const(1, b.dtype))), b)
+
+    def _intrinsic(self, node: ast.Call, name: str) -> PrimExpr:
+        if node.keywords or not node.args:
+            self.source.fail(node, f"T.{name} takes its arguments by position")
+        args = [self.expr(a) for a in node.args]
+        if len(args) == 2 and name != "ldexp":
+            args = list(self.matched(node, args[0], args[1]))
+        for a in args:
+            self._numeric(node, a)
+        return Intrinsic(name, tuple(args), result_dtype(name, args))
+
+    def _extern(self, node: ast.Call) -> PrimExpr:
+        if len(node.args) < 2 or node.keywords:
+            self.source.fail(node, "this takes (dtype, name, arguments...)")
+        dtype = text_literal(self.source, node.args[0], "dtype")
+        name = text_literal(self.source, node.args[1], "the function's name")
+        if not is_dtype(dtype) and dtype != "handle":
+            self.source.fail(node.args[0], f"unknown dtype {dtype!r}")
+        return Intrinsic(name, tuple(map(self.expr, node.args[2:])), dtype)

@@ -1,0 +1,300 @@
+"""Reading dims and types."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from eqsat.ir._expr import Var
+from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
+    CallableType,
+    ObjectType,
+    PrimType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+)
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import (
+    bind,
+    bool_literal,
+    callee,
+    dotted,
+    int_literal,
+    is_none,
+    sequence,
+    text_literal,
+)
+from eqsat.shapes import (
+    Dim,
+    EqsatError,
+    Shape,
+    SymDim,
+    ceildiv,
+    dim_max,
+    dim_min,
+    is_dtype,
+    is_symbol_name,
+    sym,
+    symbols,
+)
+
+_FUNCTIONS = {
+    "T.min": dim_min,
+    "T.max": dim_max,
+    "min": dim_min,
+    "max": dim_max,
+    "T.floordiv": lambda a, b: a // b,
+    "T.floormod": lambda a, b: a % b,
+    "T.ceildiv": ceildiv,
+}
+_INTEGERS = ("T.int64", "T.int32", "R.prim_value", "T.IntImm")
+NameTable = Mapping[str, object]
+
+
+class TypeReader:
+    """Reads types in the scope of one function: `names` maps names to symbols and variables."""
+
+    def __init__(self, source: Source, names: dict[str, object]) -> None:
+        self.source = source
+        self.names = names
+
+    def type(self, node: ast.expr, *, declare: bool = False) -> Type:
+        """Return the type that `node` spells; with `declare` quoted names become symbols.
+
+        Raises:
+            ParseError: it is no type.
+        """
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return self.type(self._quoted(node), declare=declare)
+        if is_none(node):
+            return TupleType(())
+        if isinstance(node, ast.Call):
+            return self._call(node, declare)
+        match name := dotted(node):
+            case "R.Tensor":
+                return TensorType(UnknownShape())
+            case "R.Shape":
+                return ShapeType()
+            case "R.Tuple":
+                return TupleType(())
+            case "R.Any" | "R.Object":
+                return ObjectType()
+            case "R.Callable":
+                return CallableType((), ObjectType(), is_pure=False, opaque=True)
+            case "R.PackedFunc":
+                return CallableType((), ObjectType(), is_pure=False, opaque=True)
+            case _ if name.startswith("T.") and is_dtype(name[2:]):
+                return PrimType(name[2:])
+            case _:
+                self.source.fail(node, f"unknown type {ast.unparse(node)}")
+
+    def _quoted(self, node: ast.Constant) -> ast.expr:
+        try:
+            tree = ast.parse(str(node.value).strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            self.source.fail(node, f"the quoted {node.value!r} is not an expression")
+        # The carets of what stands inside the quotes show the quotes.
+        for inner in ast.walk(tree):
+            ast.copy_location(inner, node)
+        return tree
+
+    def _call(self, node: ast.Call, declare: bool) -> Type:
+        match name := callee(node):
+            case "R.Tensor":
+                return self._tensor(node, declare)
+            case "R.Shape":
+                return self._shape(node, declare)
+            case "R.Tuple":
+                items = sequence(node.args[0]) if len(node.args) == 1 else None
+                bound = node.args if items is None else items
+                return TupleType(tuple(self.type(a, declare=declare) for a in bound))
+            case "R.Callable":
+                return self._callable(node, declare)
+            case "R.Prim":
+                return self._prim(node)
+            case "R.Any" | "R.Object" | "R.PackedFunc" | "I.StringType" | "R.AnyType":
+                bind(self.source, node, "")
+                return ObjectType()
+            case _ if name.startswith("T.") and is_dtype(name[2:]) and not node.args:
+                return PrimType(name[2:])
+            case _:
+                self.source.fail(node, f"unknown type {ast.unparse(node)}")
+
+    def _tensor(self, node: ast.Call, declare: bool) -> Type:
+        if len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
+            given = node.args[0].value
+            if isinstance(given, str):  # R.Tensor("float32")
+                bound = bind(self.source, node, "dtype vdevice ndim")
+            else:
+                bound = bind(self.source, node, "shape dtype vdevice ndim")
+        else:
+            bound = bind(self.source, node, "shape dtype vdevice ndim")
+        dtype = self.dtype(bound.get("dtype"))
+        vdevice = "" if is_none(bound.get("vdevice")) else self._vdevice(bound["vdevice"])
+        ndim = -1 if is_none(bound.get("ndim")) else self._ndim(bound["ndim"])
+        if is_none(bound.get("shape")):
+            return TensorType(UnknownShape(ndim), dtype, vdevice)
+        shape = self.shape(bound["shape"], declare=declare)
+        known = len(shape) if isinstance(shape, tuple) else shape.ndim
+        if ndim >= 0 and known not in (-1, ndim):
+            self.source.fail(bound["ndim"], f"ndim={ndim}, but the shape has {known} dims")
+        if ndim >= 0 and isinstance(shape, UnknownShape):
+            shape = UnknownShape(ndim)
+        return TensorType(shape, dtype, vdevice)
+
+    def _vdevice(self, node: ast.expr) -> str:
+        return text_literal(self.source, node, "vdevice")
+
+    def _ndim(self, node: ast.expr) -> int:
+        ndim = int_literal(self.source, node, "ndim")
+        if not -1 <= ndim <= 64:
+            self.source.fail(node, f"ndim must be -1 (unknown) to 64, got {ndim}")
+        return ndim
+
+    def dtype(self, node: ast.expr | None) -> str:
+        """Return a dtype's name; "void" for None, "" and "void".
+
+        Raises:
+            ParseError: it is no dtype.
+        """
+        if node is None or is_none(node):
+            return UNKNOWN_DTYPE
+        name = text_literal(self.source, node, "dtype")
+        if name in ("", UNKNOWN_DTYPE):
+            return UNKNOWN_DTYPE
+        if not is_dtype(name):
+            self.source.fail(node, f"unknown dtype {name!r}")
+        return name
+
+    def shape(self, node: ast.expr, *, declare: bool = False) -> Shape | UnknownShape:
+        """Return the dims of a tuple or list; those of a shape variable are its type's.
+
+        Raises:
+            ParseError: it is no shape.
+        """
+        if callee(node) in ("R.shape", "R.Shape") and isinstance(node, ast.Call):
+            inner = bind(self.source, node, "values ndim dtype").get("values")
+            if inner is not None:
+                return self.shape(inner, declare=declare)
+        items = sequence(node)
+        if items is not None:
+            return tuple(self.dim(item, declare=declare) for item in items)
+        if isinstance(node, ast.Name):
+            bound = self.names.get(node.id)
+            if isinstance(bound, Var) and isinstance(bound.type, ShapeType):
+                return bound.type.dims
+        self.source.fail(node, f"a shape is a tuple of dims, got {ast.unparse(node)}")
+
+    def _shape(self, node: ast.Call, declare: bool) -> Type:
+        bound = bind(self.source, node, "values ndim")
+        if "values" in bound and not is_none(bound["values"]):
+            return ShapeType(self.shape(bound["values"], declare=declare))
+        ndim = self._ndim(bound["ndim"]) if "ndim" in bound else -1
+        return ShapeType(UnknownShape(ndim))
+
+    def _callable(self, node: ast.Call, declare: bool) -> Type:
+        bound = bind(self.source, node, "params ret purity derive_func")
+        result = self.type(bound["ret"], declare=declare) if "ret" in bound else ObjectType()
+        is_pure = "purity" in bound and bool_literal(self.source, bound["purity"], "purity")
+        if "params" not in bound or is_none(bound["params"]):
+            return CallableType((), result, is_pure, opaque=True)
+        items = sequence(bound["params"])
+        if items is None:
+            items = [bound["params"]]
+        # The purity of a function type defaults to pure once its parameters are known.
+        is_pure = is_pure or "purity" not in bound
+        params = tuple(self.type(p, declare=declare) for p in items)
+        return CallableType(params, result, is_pure)
+
+    def _prim(self, node: ast.Call) -> Type:
+        bound = bind(self.source, node, "dtype value")
+        if "value" in bound:
+            return PrimType("int64")
+        dtype = self.dtype(bound.get("dtype"))
+        if dtype == UNKNOWN_DTYPE:
+            self.source.fail(node, "R.Prim needs a dtype")
+        return PrimType(dtype)
+
+    # --- dims -------------------------------------------------------------------------------
+
+    def dim(self, node: ast.expr, *, declare: bool = False) -> Dim:
+        """Return the dim that `node` spells; with `declare` quoted names become symbols.
+
+        Raises:
+            ParseError: it is no dim, or a name in it is not known.
+        """
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            inner = self._quoted(node)
+            if declare:
+                self._declare(inner)
+            return self.dim(inner)
+        try:
+            return self._dim(node)
+        except EqsatError as error:
+            raise self.source.locate(error, node) from None
+
+    def _declare(self, tree: ast.expr) -> None:
+        for n in ast.walk(tree):
+            is_symbol = isinstance(n, ast.Name) and n.id not in ("T", "min", "max", "tir", "tirx")
+            if is_symbol and not isinstance(self.names.get(n.id), SymDim):
+                if not is_symbol_name(n.id):
+                    self.source.fail(n, f"{n.id} cannot name a dim")
+                self.names[n.id] = sym(n.id)
+
+    def _dim(self, node: ast.expr) -> Dim:
+        match node:
+            case ast.Constant(value=bool()):
+                self.source.fail(node, "a dim is an integer, got a truth value")
+            case ast.Constant(value=int() as value):
+                return value
+            case ast.Name(id=name):
+                return self._named(node, name)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.dim(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                return self._binary(node, op, self.dim(left), self.dim(right))
+            case ast.Call(args=[a, b], keywords=[]) if dotted(node.func) in _FUNCTIONS:
+                return self._bounded(node, _FUNCTIONS[dotted(node.func)](self.dim(a), self.dim(b)))
+            case ast.Call(args=[a], keywords=[]) if dotted(node.func) in _INTEGERS:
+                return self.dim(a)
+            case ast.Call(args=[_, a], keywords=[]) if dotted(node.func) in ("T.Cast", "T.IntImm"):
+                return self.dim(a)
+            case _:
+                self.source.fail(node, f"{ast.unparse(node)} is not a dim")
+
+    def _named(self, node: ast.expr, name: str) -> Dim:
+        bound = self.names.get(name)
+        if isinstance(bound, SymDim):
+            return bound
+        if isinstance(bound, Var) and bound.type == PrimType("int64") and is_symbol_name(name):
+            return sym(bound.name)
+        known = ", ".join(n for n, v in self.names.items() if isinstance(v, SymDim)) or "none"
+        self.source.fail(
+            node, f"no symbol {name} is known here (known: {known}); declare it: {name} = T.int64()"
+        )
+
+    def _binary(self, node: ast.expr, op: ast.operator, a: Dim, b: Dim) -> Dim:
+        match op:
+            case ast.Add():
+                value = a + b
+            case ast.Sub():
+                value = a - b
+            case ast.Mult():
+                value = a * b
+            case ast.FloorDiv():
+                value = a // b
+            case ast.Mod():
+                value = a % b
+            case _:
+                self.source.fail(node, f"operator {type(op).__name__} has no meaning for dims")
+        return self._bounded(node, value)
+
+    def _bounded(self, node: ast.expr, value: Dim) -> Dim:
+        # A product of sums doubles with every factor; no program needs such a dim.
+        if isinstance(value, SymDim) and (len(value.terms) > 256 or len(symbols(value)) > 64):
+            self.source.fail(node, "this dim has more than 256 terms")
+        return value

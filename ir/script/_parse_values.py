@@ -1,0 +1,180 @@
+"""Reading constants and attribute values."""
+
+from __future__ import annotations
+
+import ast
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._expr import AttrValue
+from eqsat.ir._op import Attr
+from eqsat.ir._types import UNKNOWN_DTYPE
+from eqsat.ir.script._parse_types import TypeReader
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import bind, callee, is_none, literal, required, sequence
+from eqsat.shapes import is_float, is_int, max_value, min_value, numpy_dtype
+
+_NUMPY_CALLS = ("np.array", "numpy.array", "np.asarray", "numpy.asarray")
+
+
+def constant(source: Source, types: TypeReader, node: ast.Call) -> NDArray[np.generic]:
+    """Return the array of `R.const(value, dtype)`.
+
+    Raises:
+        ParseError: the value is no number, no nested list of numbers, or does not fit the dtype.
+    """
+    bound = bind(source, node, "value dtype")
+    value_node = required(source, node, bound, "value")
+    dtype = types.dtype(bound.get("dtype"))
+    if callee(value_node) in _NUMPY_CALLS and isinstance(value_node, ast.Call):
+        inner = bind(source, value_node, "object dtype")
+        value_node = required(source, value_node, inner, "object")
+        dtype = dtype if dtype != UNKNOWN_DTYPE else types.dtype(inner.get("dtype"))
+    value = literal(source, value_node, "a constant")
+    if isinstance(value, str):
+        value = _spelled_float(source, value_node, value)
+    return _array(source, value_node, value, dtype)
+
+
+def _spelled_float(source: Source, node: ast.expr, text: str) -> float:
+    if text in ("inf", "-inf", "nan", "infinity", "-infinity"):
+        return float(text)
+    source.fail(node, f'a constant is a number, "inf", "-inf" or "nan", got {text!r}')
+
+
+def _array(source: Source, node: ast.expr, value: AttrValue, dtype: str) -> NDArray[np.generic]:
+    try:
+        array = np.array(value)
+    except (ValueError, OverflowError) as error:
+        source.fail(node, f"the constant is no array: {error}")
+    if array.dtype.kind not in "biuf":
+        source.fail(node, "a constant holds numbers of at most 64 bits")
+    if dtype == UNKNOWN_DTYPE:
+        dtype = {"b": "bool", "f": "float32"}.get(array.dtype.kind, "int32")
+    if (is_int(dtype) or dtype == "bool") and array.size:
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            source.fail(node, f"a {dtype} constant must be finite")
+        low, high = min_value(dtype), max_value(dtype)
+        if dtype != "bool" and (int(array.min()) < low or int(array.max()) > high):
+            source.fail(node, f"the constant does not fit {dtype} ({low} to {high})")
+    with np.errstate(all="ignore"):
+        return array.astype(numpy_dtype(dtype))
+
+
+def attribute(types: TypeReader, node: ast.expr, attr: Attr, op_name: str) -> AttrValue:
+    """Return the value of an attribute, checked against its kind.
+
+    Raises:
+        ParseError: it is of another kind.
+    """
+    source = types.source
+    what = f"attribute {attr.name} of {op_name}"
+    if is_none(node):
+        return None
+    match attr.kind:
+        case "dtype":
+            name = types.dtype(_unwrapped(node))
+            return None if name == UNKNOWN_DTYPE and attr.optional else name
+        case "dim":
+            return types.dim(_unwrapped(node))
+        case "dims":
+            items = _items(node)
+            return types.dim(_unwrapped(node)) if items is None else tuple(map(types.dim, items))
+        case "ints" | "floats":
+            items = _items(node)
+            if items is not None:
+                return tuple(_number(source, i, what, attr.kind == "floats") for i in items)
+            return _number(source, node, what, attr.kind == "floats")
+        case "int":
+            return _number(source, node, what, False)
+        case "float":
+            return _number(source, node, what, True)
+        case "bool":
+            value = literal(source, node, what)
+            if not isinstance(value, int):
+                source.fail(node, f"{what} must be True or False, got {value!r}")
+            return bool(value)
+        case "str":
+            if isinstance(node, ast.Lambda):
+                return ast.unparse(node)
+            value = literal(source, node, what)
+            if not isinstance(value, str):
+                source.fail(node, f"{what} must be a string, got {value!r}")
+            return value
+        case "scalar":
+            return _scalar(types, node, what)
+
+
+def _items(node: ast.expr) -> list[ast.expr] | None:
+    if callee(node) == "R.shape" and isinstance(node, ast.Call) and node.args:
+        return sequence(node.args[0])
+    return sequence(node)
+
+
+def _unwrapped(node: ast.expr) -> ast.expr:
+    """Return the argument of `R.prim_value(e)` or `R.dtype(e)`."""
+    if callee(node) in ("R.prim_value", "R.dtype") and isinstance(node, ast.Call) and node.args:
+        return node.args[0]
+    return node
+
+
+def _number(source: Source, node: ast.expr, what: str, wants_float: bool) -> int | float:
+    value = literal(source, _of_const(node), what)
+    if isinstance(value, str) and wants_float:
+        return _spelled_float(source, node, value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        source.fail(node, f"{what} must be a number, got {value!r}")
+    if wants_float:
+        return _as_float(source, node, value)
+    if isinstance(value, float):
+        source.fail(node, f"{what} must be an integer, got {value!r}")
+    return value
+
+
+def _as_float(source: Source, node: ast.expr, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        source.fail(node, "this number is too large for a float")
+
+
+def _of_const(node: ast.expr) -> ast.expr:
+    """Return the number in `R.const(number, dtype)`, which some attributes are written as."""
+    if callee(node) == "R.const" and isinstance(node, ast.Call) and node.args:
+        return node.args[0]
+    return node
+
+
+def _scalar(types: TypeReader, node: ast.expr, what: str) -> AttrValue:
+    node = _of_const(_unwrapped(node))
+    is_dim_call = callee(node) in ("T.min", "T.max", "T.floordiv", "T.floormod", "T.ceildiv")
+    if isinstance(node, (ast.Name, ast.BinOp)) or is_dim_call:
+        return types.dim(node)
+    value = literal(types.source, node, what)
+    if isinstance(value, str):
+        return _spelled_float(types.source, node, value)
+    if not isinstance(value, (int, float)) or (isinstance(value, float) and math.isnan(value)):
+        types.source.fail(node, f"{what} must be a number, got {value!r}")
+    return value
+
+
+def scalar_of(source: Source, node: ast.Call, dtype: str) -> int | float:
+    """Return the number in `T.<dtype>(number)`.
+
+    Raises:
+        ParseError: it is none of that dtype.
+    """
+    bound = bind(source, node, "expr")
+    value_node = required(source, node, bound, "expr")
+    value = literal(source, value_node, f"T.{dtype}")
+    if isinstance(value, str) and is_float(dtype):
+        return _spelled_float(source, value_node, value)
+    if not isinstance(value, (int, float)):
+        source.fail(value_node, f"T.{dtype} takes a number, got {value!r}")
+    if is_float(dtype):
+        return _as_float(source, value_node, value)
+    if isinstance(value, float) and not value.is_integer():
+        source.fail(value_node, f"T.{dtype} takes an integer, got {value!r}")
+    return int(value)

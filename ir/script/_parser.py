@@ -1,0 +1,217 @@
+"""Reading modules."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._expr import AttrValue, ExternFunc, Function, IRModule, Span
+from eqsat.ir._tir import PrimFunc
+from eqsat.ir._types import CallableType, ObjectType
+from eqsat.ir.script._context import Context
+from eqsat.ir.script._metadata import MetadataError, decode_metadata
+from eqsat.ir.script._parse_relax import FunctionReader, read_signature
+from eqsat.ir.script._parse_tir import TirReader
+from eqsat.ir.script._parse_types import TypeReader
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import (
+    attributes,
+    bind,
+    callee,
+    dotted,
+    literal,
+    required,
+    sequence,
+    text_literal,
+)
+from eqsat.shapes import is_symbol_name, sym
+
+
+def parse_module(text: str, source_name: str = "<script>") -> IRModule:
+    """Return the module that a TVMScript text spells; nothing in it is executed.
+
+    A text of functions without a class around them is read as a module of these functions.
+
+    Raises:
+        ParseError: the text is no module; the message shows the line.
+        TypeCheckError, ShapeError: a call or an annotation breaks a typing rule.
+    """
+    source = Source(text, source_name)
+    try:
+        return _ModuleReader(source).module(source.tree())
+    except RecursionError:
+        span = Span(source_name, 1, 1, 2)
+        raise source.error_at(span, "the text nests too deeply; bind parts to names") from None
+
+
+def from_tvmscript(text: str) -> IRModule:
+    """Return the module that a TVMScript text spells (`parse_module`)."""
+    return parse_module(text)
+
+
+class _ModuleReader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._context = Context(source, signature=self._signature)
+        self._definitions: dict[str, ast.FunctionDef] = {}
+        self._functions: dict[str, Function | PrimFunc] = {}
+        self._signatures: dict[str, CallableType] = {}
+        self._reading: set[str] = set()
+        self._attrs: dict[str, AttrValue] = {}
+        self._global_infos: dict[str, tuple[str, ...]] = {}
+        self._extern: dict[str, ExternFunc] = {}
+
+    def module(self, tree: ast.Module) -> IRModule:
+        type_vars: dict[str, object] = {}
+        self._context.type_vars = type_vars
+        top: list[ast.stmt] = []
+        for statement in tree.body:
+            match statement:
+                case ast.Import() | ast.ImportFrom():
+                    pass
+                case ast.Expr(value=ast.Constant(value=str())):
+                    pass
+                case ast.Assign(targets=[ast.Name(id="metadata")], value=value):
+                    self._context.constants = self._metadata(value)
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
+                    callee(call) in ("TypeVar", "typing.TypeVar")
+                ):
+                    if not is_symbol_name(name):
+                        self._source.fail(statement, f"{name} cannot name a dim")
+                    type_vars[name] = sym(name)
+                case ast.ClassDef() | ast.FunctionDef():
+                    top.append(statement)
+                case _:
+                    what = type(statement).__name__
+                    self._source.fail(statement, f"a module's text has no statement of kind {what}")
+        self._collect(top)
+        for name, node in self._definitions.items():
+            self._read(name, node)
+        ordered = {name: self._functions[name] for name in self._definitions}
+        return IRModule(ordered, self._attrs, self._extern, self._global_infos)
+
+    def _collect(self, top: list[ast.stmt]) -> None:
+        classes = [s for s in top if isinstance(s, ast.ClassDef)]
+        if classes and len(top) > 1:
+            self._source.fail(top[1], "one module class, or functions alone")
+        if not top:
+            self._source.fail(ast.Module([], []), "the text holds no module and no function")
+        body = classes[0].body if classes else top
+        if classes:
+            self._context.module_name = classes[0].name
+            self._check_class(classes[0])
+        for statement in body:
+            self._member(statement)
+        self._context.function_names = [*self._definitions, *self._extern]
+
+    def _check_class(self, node: ast.ClassDef) -> None:
+        names = [dotted(d) or callee(d) for d in node.decorator_list]
+        if names != ["I.ir_module"] or node.bases or node.keywords:
+            self._source.fail(node, "a module is a class with the one decorator @I.ir_module")
+
+    def _member(self, node: ast.stmt) -> None:
+        match node:
+            case ast.FunctionDef(name=name):
+                if name in self._definitions:
+                    self._source.fail(node, f"function {name} is defined twice")
+                self._definitions[name] = node
+            case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_attrs":
+                given = required(self._source, call, bind(self._source, call, "attrs allow"), "attrs")
+                self._attrs.update(attributes(self._source, given, "I.module_attrs"))
+            case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_global_infos":
+                self._read_global_infos(call)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
+                callee(call) == "R.ExternFunc"
+            ):
+                self._extern[name] = self._extern_func(call)
+            case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
+                pass
+            case _:
+                self._source.fail(node, f"{ast.unparse(node).splitlines()[0]} is no part of a module")
+
+    def _extern_func(self, call: ast.Call) -> ExternFunc:
+        bound = bind(self._source, call, "name ty")
+        name = text_literal(self._source, required(self._source, call, bound, "name"), "the name")
+        types = TypeReader(self._source, dict(self._context.type_vars))
+        ty = types.type(bound["ty"]) if "ty" in bound else ObjectType()
+        return ExternFunc(name, ty, self._source.span(call))
+
+    def _read_global_infos(self, call: ast.Call) -> None:
+        node = required(self._source, call, bind(self._source, call, "infos"), "infos")
+        if not isinstance(node, ast.Dict):
+            self._source.fail(node, "I.module_global_infos takes a dict")
+        for key, value in zip(node.keys, node.values, strict=True):
+            items = sequence(value)
+            if key is None or items is None:
+                self._source.fail(value, "an entry is a key and a list")
+            kind = text_literal(self._source, key, "the key")
+            self._global_infos[kind] = tuple(self._global_info(i) for i in items)
+
+    def _global_info(self, node: ast.expr) -> str:
+        if callee(node) != "I.vdevice" or not isinstance(node, ast.Call):
+            return text_literal(self._source, node, "a global info")
+        bound = bind(self._source, node, "target vdevice_id memory_scope")
+        parts = [literal(self._source, n, "I.vdevice") for n in bound.values()]
+        return ":".join(str(p) for p in parts)
+
+    def _metadata(self, node: ast.expr) -> list[NDArray[np.generic]]:
+        if not isinstance(node, ast.Call) or len(node.args) != 1:
+            self._source.fail(node, "metadata is tvm.ir.load_json(text)")
+        try:
+            return decode_metadata(text_literal(self._source, node.args[0], "metadata"))
+        except MetadataError as error:
+            self._source.fail(node, str(error))
+
+    def _is_primfunc(self, node: ast.FunctionDef) -> bool:
+        for decorator in node.decorator_list:
+            match dotted(decorator) or callee(decorator):
+                case "T.prim_func":
+                    return True
+                case "R.function":
+                    return False
+                case _:
+                    pass
+        self._source.fail(node, f"function {node.name} is neither @R.function nor @T.prim_func")
+
+    def _read(self, name: str, node: ast.FunctionDef) -> None:
+        if name in self._functions:
+            return
+        self._reading.add(name)
+        if self._is_primfunc(node):
+            self._functions[name] = TirReader(self._context).function(node)
+        else:
+            reader = FunctionReader(self._context, dict(self._context.type_vars))
+            self._functions[name] = reader.function(node)
+        self._reading.discard(name)
+
+    def _signature(self, name: str, use: ast.AST) -> CallableType | None:
+        """Return the type of a function of the module; one without a result type is read first."""
+        if name in self._signatures:
+            return self._signatures[name]
+        if name in self._extern:
+            ty = self._extern[name].type
+            return ty if isinstance(ty, CallableType) else _ANY
+        node = self._definitions.get(name)
+        if node is None:
+            return None
+        self._signatures[name] = found = self._read_signature(name, node, use)
+        return found
+
+    def _read_signature(self, name: str, node: ast.FunctionDef, use: ast.AST) -> CallableType:
+        if self._is_primfunc(node):
+            return _ANY
+        params, result = read_signature(self._context, node, dict(self._context.type_vars))
+        types = tuple(p.type for p in params)
+        if result is not None:
+            return CallableType(types, result)
+        if name in self._reading:
+            self._source.fail(use, f"{name} calls itself, so it needs a result type: def ... -> type")
+        self._read(name, node)
+        function = self._functions[name]
+        assert isinstance(function, Function)
+        return CallableType(types, function.ret_type, function.is_pure)
+
+
+_ANY = CallableType((), ObjectType(), is_pure=False, opaque=True)

@@ -1,0 +1,312 @@
+"""Printing Relax functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqsat.ir._expr import (
+    Binding,
+    BindingBlock,
+    Call,
+    Constant,
+    DataTypeImm,
+    Expr,
+    ExternFunc,
+    Function,
+    GlobalVar,
+    If,
+    MatchCast,
+    NullValue,
+    PrimValue,
+    SeqExpr,
+    ShapeExpr,
+    StringImm,
+    Tuple,
+    TupleGetItem,
+    Var,
+)
+from eqsat.ir._op import OpDef, OperandKind
+from eqsat.ir._types import PrimType, TupleType
+from eqsat.ir.script._calls import DPS_CALLS, PACKED_CALLS
+from eqsat.ir.script._metadata import CONSTANTS
+from eqsat.ir.script._names import Names, legal
+from eqsat.ir.script._print_types import TypePrinter, number, string
+from eqsat.ir.script._symbols import symbols_of_function
+from eqsat.shapes import sym
+
+INDENT = "    "
+
+
+class Constants:
+    """The constants that a script keeps in its metadata."""
+
+    def __init__(self) -> None:
+        self.values: list[NDArray[np.generic]] = []
+        self._by_id: dict[int, int] = {}
+
+    def reference(self, value: NDArray[np.generic]) -> str:
+        """Return the text that refers to `value`; one array is stored once."""
+        if id(value) not in self._by_id:
+            self._by_id[id(value)] = len(self.values)
+            self.values.append(value)
+        return f'metadata["{CONSTANTS}"][{self._by_id[id(value)]}]'
+
+
+def scalar_text(value: NDArray[np.generic]) -> str | None:
+    """Return the literal of a rank-0 constant, None where no literal gives the same bits."""
+    if value.ndim:
+        return None
+    kind = value.dtype.kind
+    if kind == "b":
+        return str(bool(value))
+    if kind in "iu":
+        return str(int(value))
+    # Through the text, so that a nan loses the payload that no literal has.
+    exact = float(repr(float(value)))
+    # The shortest text of the dtype reads back to the same bits and is nicer than the exact one.
+    short = float(str(value)) if value.dtype.kind == "f" else exact
+    for candidate in (short, exact):
+        if np.asarray(candidate).astype(value.dtype).tobytes() == value.tobytes():
+            return number(candidate)
+    return None
+
+
+class RelaxPrinter:
+    """Prints one function; `globals_` maps function names to the names printed."""
+
+    def __init__(self, constants: Constants, globals_: Mapping[str, str] | None = None) -> None:
+        self._constants = constants
+        self._globals = dict(globals_ or {})
+        self._lines: list[str] = []
+        self._vars: dict[Var, str] = {}
+        self._names = Names()
+        self._types = TypePrinter()
+
+    def function(self, function: Function, name: str, depth: int = 0) -> list[str]:
+        """Return the lines of a function."""
+        symbols = symbols_of_function(function)
+        names = Names()
+        renamed = {s: sym(names.take(s)) for s in symbols}
+        shown = [str(renamed[s]) for s in symbols]
+        self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)})
+        self._names = names
+        return self._function(function, name, depth, shown)
+
+    def _function(
+        self, function: Function, name: str, depth: int, symbols: Sequence[str]
+    ) -> list[str]:
+        options = ["private=True"] if function.is_private else []
+        options += [] if function.is_pure else ["pure=False"]
+        self._emit(depth, f"@R.function({', '.join(options)})" if options else "@R.function")
+        params = ", ".join(
+            f"{self._define(p)}: {self._types.type(p.type, quoted=True)}" for p in function.params
+        )
+        result = self._types.type(function.ret_type, quoted=True)
+        self._emit(depth, f"def {name}({params}) -> {result}:")
+        bound = {
+            self._vars[p] for p in function.params if p.type == PrimType("int64")
+        }
+        for s in symbols:
+            if s not in bound:
+                self._emit(depth + 1, f"{s} = T.int64()")
+        if function.attrs:
+            self._emit(depth + 1, f"R.func_attr({self._types.attributes(function.attrs)})")
+        if _calls_globals(function.body):
+            self._emit(depth + 1, "cls = Module")
+        self._sequence(function.body, depth + 1)
+        self._emit(depth + 1, f"return {self._value(function.body.result)}")
+        return self._lines
+
+    def _emit(self, depth: int, text: str) -> None:
+        self._lines.append(INDENT * depth + text)
+
+    def _define(self, var: Var) -> str:
+        name = self._names.take(var.name)
+        self._vars[var] = name
+        return name
+
+    def _sequence(self, body: SeqExpr, depth: int) -> None:
+        for block in body.blocks:
+            self._block(block, depth)
+
+    def _block(self, block: BindingBlock, depth: int) -> None:
+        if not block.is_dataflow:
+            for b in block.bindings:
+                self._binding(b, depth)
+            return
+        self._emit(depth, "with R.dataflow():")
+        for b in block.bindings:
+            self._binding(b, depth + 1)
+        outputs = [self._vars[b.var] for b in block.bindings if not b.var.is_dataflow]
+        self._emit(depth + 1, f"R.output({', '.join(outputs)})")
+
+    def _binding(self, binding: Binding, depth: int) -> None:
+        value = binding.value
+        if isinstance(binding, MatchCast):
+            target = self._types.type(binding.type)
+            text = f"R.match_cast({self._value(value)}, {target})"
+            self._emit(depth, f"{self._annotated(binding.var)} = {text}")
+        elif isinstance(value, If):
+            self._if(binding.var, value, depth)
+        elif isinstance(value, Function):
+            name = self._define(binding.var)
+            self._function(value, name, depth, ())
+        elif isinstance(value, Call) and _declares_type(value):
+            text = self._value(value)
+            self._emit(depth, f"{self._define(binding.var)} = {text}")
+        else:
+            text = self._value(value)
+            self._emit(depth, f"{self._annotated(binding.var)} = {text}")
+
+    def _annotated(self, var: Var) -> str:
+        name = self._define(var)
+        return f"{name}: {self._types.type(var.type)}"
+
+    def _if(self, var: Var, value: If, depth: int) -> None:
+        condition = self._value(value.condition)
+        self._emit(depth, f"if {condition}:")
+        name = self._names.take(var.name)
+        self._branch(name, value.then_branch, depth + 1)
+        self._emit(depth, "else:")
+        self._branch(name, value.else_branch, depth + 1)
+        self._vars[var] = name
+
+    def _branch(self, name: str, body: SeqExpr, depth: int) -> None:
+        self._sequence(body, depth)
+        target = f"{name}: {self._types.type(body.result.type)}"
+        self._emit(depth, f"{target} = {self._value(body.result)}")
+
+    def _value(self, e: Expr) -> str:
+        match e:
+            case Var():
+                return self._vars[e] if e in self._vars else legal(e.name)
+            case Constant(value):
+                return self._constant(value)
+            case ShapeExpr(dims):
+                return f"R.shape([{self._types.dims(dims)}])"
+            case PrimValue():
+                return self._prim_value(e)
+            case StringImm(value):
+                return f"R.str({string(value)})"
+            case DataTypeImm(value):
+                return f"R.dtype({string(value)})"
+            case GlobalVar(name):
+                return f"cls.{self._globals.get(name, legal(name))}"
+            case ExternFunc(name):
+                return f"R.ExternFunc({string(name)})"
+            case Tuple(fields):
+                return self._tuple(fields) if fields else "R.tuple()"
+            case TupleGetItem(value, index):
+                return f"{self._value(value)}[{index}]"
+            case Call():
+                return self._call(e)
+            case NullValue():
+                return "R.null_value()"
+            case If() | SeqExpr() | Function():
+                raise ValueError(f"a {type(e).__name__} can only be the value of a binding")
+            case _:
+                assert_never(e)
+
+    def _constant(self, value: NDArray[np.generic]) -> str:
+        text = scalar_text(value)
+        if text is None:
+            return self._constants.reference(value)
+        return f'R.const({text}, "{value.dtype.name}")'
+
+    def _prim_value(self, e: PrimValue) -> str:
+        if isinstance(e.value, float):
+            return f"T.{e.dtype}({number(e.value)})"
+        text = self._types.dim(e.value)
+        if e.dtype == "int64":
+            return f"R.prim_value({text})"
+        return f"T.{e.dtype}({bool(e.value) if e.dtype == 'bool' else text})"
+
+    def _tuple(self, fields: Sequence[Expr]) -> str:
+        comma = "," if len(fields) == 1 else ""
+        return f"({', '.join(self._value(f) for f in fields)}{comma})"
+
+    def _call(self, call: Call) -> str:
+        match call.op:
+            case OpDef(name=name) if name in DPS_CALLS:
+                return self._dps_call(name, call)
+            case OpDef(name=name) if name in PACKED_CALLS:
+                return self._packed_call(f"R.{name}", call.args[0], call.args[1:], call)
+            case OpDef() as op:
+                return self._operator(op, call)
+            case ExternFunc() as function:
+                return self._packed_call("R.call_packed", function, call.args, call)
+            case GlobalVar() | Var() as function:
+                return f"{self._value(function)}({', '.join(map(self._value, call.args))})"
+            case _:
+                assert_never(call.op)
+
+    def _callee(self, e: Expr) -> str:
+        return string(e.name) if isinstance(e, ExternFunc) else self._value(e)
+
+    def _extra(self, call: Call) -> list[str]:
+        return [f"{k}={self._types.attribute(v)}" for k, v in call.attrs.items()]
+
+    def _dps_call(self, name: str, call: Call) -> str:
+        out = self._types.type(call.type)
+        if isinstance(call.type, TupleType) and len(call.type.fields) != 1:
+            out = f"[{', '.join(map(self._types.type, call.type.fields))}]"
+        arguments = [self._callee(call.args[0]), self._tuple(call.args[1:])]
+        return f"R.{name}({', '.join([*arguments, *self._extra(call), f'out_ty={out}'])})"
+
+    def _packed_call(self, name: str, function: Expr, args: Sequence[Expr], call: Call) -> str:
+        types = call.ty_args or (call.type,)
+        shown = ", ".join(self._types.type(t) for t in types)
+        arguments = [self._callee(function), *map(self._value, args), *self._extra(call)]
+        comma = "," if len(types) == 1 else ""
+        return f"{name}({', '.join([*arguments, f'ty_args=({shown}{comma})'])})"
+
+    def _operator(self, op: OpDef, call: Call) -> str:
+        arguments: list[str] = []
+        gap = False
+        for operand, a in zip(op.operands, call.args, strict=False):
+            if isinstance(a, NullValue):
+                gap = True
+                continue
+            text = self._value(a)
+            if operand.kind is OperandKind.TENSORS and isinstance(a, Tuple):
+                text = self._tuple(a.fields)
+            arguments.append(f"{operand.name}={text}" if gap else text)
+        for attr in op.attrs:
+            if attr.name in call.attrs:
+                text = self._types.attribute(call.attrs[attr.name])
+                arguments.append(f"{attr.name}={text}")
+        return f"R.{op.name}({', '.join(arguments)})"
+
+
+def _declares_type(call: Call) -> bool:
+    return isinstance(call.op, OpDef) and call.op.name in DPS_CALLS
+
+
+def any_expr(e: Expr, found: Callable[[Expr], bool]) -> bool:
+    """Say whether `found` holds for `e` or a part of it."""
+    if found(e):
+        return True
+    match e:
+        case Tuple(fields):
+            parts: Sequence[Expr] = fields
+        case TupleGetItem(value):
+            parts = (value,)
+        case Call():
+            parts = e.args if isinstance(e.op, OpDef) else (e.op, *e.args)
+        case If():
+            parts = (e.condition, e.then_branch, e.else_branch)
+        case SeqExpr():
+            parts = (*(b.value for block in e.blocks for b in block.bindings), e.result)
+        case Function():
+            parts = (e.body,)
+        case _:
+            parts = ()
+    return any(any_expr(p, found) for p in parts)
+
+
+def _calls_globals(e: Expr) -> bool:
+    return any_expr(e, lambda x: isinstance(x, GlobalVar))

@@ -1,0 +1,387 @@
+"""Printing TensorIR functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import assert_never
+
+from eqsat.ir._te import ProducerLoad
+from eqsat.ir._tir import (
+    Binary,
+    Block,
+    Buffer,
+    BufferLoad,
+    BufferRegion,
+    BufferStore,
+    Cast,
+    Evaluate,
+    FloatImm,
+    For,
+    IfThenElse,
+    IntImm,
+    Intrinsic,
+    IterVar,
+    Let,
+    Not,
+    PrimExpr,
+    PrimFunc,
+    Range,
+    Select,
+    Seq,
+    Stmt,
+    StringImm,
+    Var,
+    binary,
+    shape_var,
+)
+from eqsat.ir._visit import walk
+from eqsat.ir.script._intrinsics import is_spelled
+from eqsat.ir.script._names import Names
+from eqsat.ir.script._print_types import TypePrinter, string
+from eqsat.shapes import is_int
+
+INDENT = "    "
+_PRECEDENCE = {
+    "or": 1, "and": 2,
+    "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4,
+    "|": 5, "^": 6, "&": 7, "<<": 8, ">>": 8,
+    "+": 9, "-": 9, "*": 10, "/": 10, "//": 10, "%": 10,
+}  # fmt: skip
+_NOT = 3
+_ATOM = 12
+
+
+class TirPrinter:
+    """Prints one PrimFunc."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._names = Names()
+        self._vars: dict[Var, str] = {}
+        self._buffers: dict[Buffer, str] = {}
+        self._loops: dict[Var, Range] = {}
+
+    def function(self, function: PrimFunc, name: str, depth: int = 0) -> list[str]:
+        """Return the lines of a function."""
+        options = ["private=True"] if function.is_private else []
+        self._emit(depth, f"@T.prim_func({', '.join([*options, 's_tir=True'])})")
+        symbols = shape_symbols(function)
+        # Symbols keep their names, everything else makes way.
+        for var in symbols:
+            self._name_var(var)
+        matched: list[tuple[Buffer, str]] = []
+        shown = [self._parameter(p, matched) for p in function.params]
+        self._emit(depth, f"def {name}({', '.join(shown)}):")
+        inner = depth + 1
+        if function.attrs:
+            attrs = TypePrinter().attributes(function.attrs)
+            self._emit(inner, f"T.func_attr({attrs})")
+        for var in symbols:
+            if var not in function.params:
+                self._emit(inner, f"{self._vars[var]} = T.{var.dtype}()")
+        for buffer, handle in matched:
+            target = self._name_buffer(buffer)
+            self._emit(inner, f"{target} = T.match_buffer({handle}, {self._buffer_type(buffer)})")
+        self._emit(inner, '# with T.sblock("root"):')
+        self._allocations(function.alloc_buffers, inner)
+        self._statement(function.body, inner)
+        return self._lines
+
+    def _emit(self, depth: int, text: str) -> None:
+        self._lines.append(INDENT * depth + text)
+
+    def _name_var(self, var: Var) -> str:
+        if var not in self._vars:
+            self._vars[var] = self._names.take(var.name)
+        return self._vars[var]
+
+    def _name_buffer(self, buffer: Buffer) -> str:
+        if buffer not in self._buffers:
+            self._buffers[buffer] = self._names.take(buffer.name)
+        return self._buffers[buffer]
+
+    def _parameter(self, p: Buffer | Var, matched: list[tuple[Buffer, str]]) -> str:
+        if isinstance(p, Var):
+            return f"{self._name_var(p)}: T.{p.dtype}"
+        if all(isinstance(d, IntImm) for d in p.shape):
+            return f"{self._name_buffer(p)}: T.Buffer({self._buffer_type(p)})"
+        self._name_buffer(p)
+        handle = self._names.take(f"var_{p.name}")
+        matched.append((p, handle))
+        return f"{handle}: T.handle"
+
+    def _buffer_type(self, buffer: Buffer) -> str:
+        scope = "" if buffer.scope == "global" else f", scope={string(buffer.scope)}"
+        return f'{self._tuple(buffer.shape)}, "{buffer.dtype}"{scope}'
+
+    def _tuple(self, items: Sequence[PrimExpr]) -> str:
+        comma = "," if len(items) == 1 else ""
+        return f"({', '.join(map(self.expr, items))}{comma})"
+
+    def _allocations(self, buffers: Sequence[Buffer], depth: int) -> None:
+        for b in buffers:
+            target = self._name_buffer(b)
+            self._emit(depth, f"{target} = T.sblock_alloc_buffer({self._buffer_type(b)})")
+
+    # --- statements -------------------------------------------------------------------------
+
+    def _statement(self, s: Stmt, depth: int) -> None:
+        match s:
+            case Seq(stmts):
+                if not stmts:
+                    self._emit(depth, "pass")
+                for inner in stmts:
+                    self._statement(inner, depth)
+            case For() | Block():
+                outer = self._names
+                self._names = outer.copy()
+                self._loop(s, depth) if isinstance(s, For) else self._block(s, depth)
+                self._names = outer
+            case IfThenElse(condition, then_body, else_body):
+                self._emit(depth, f"if {self.expr(condition)}:")
+                self._statement(then_body, depth + 1)
+                if else_body is not None:
+                    self._emit(depth, "else:")
+                    self._statement(else_body, depth + 1)
+            case Let(var, value, body):
+                shown = self.expr(value)
+                self._emit(depth, f"{self._name_var(var)}: T.let[T.{var.dtype}] = {shown}")
+                self._statement(body, depth)
+            case Evaluate(value):
+                self._emit(depth, f"T.evaluate({self.expr(value)})")
+            case BufferStore(buffer, indices, value):
+                target = f"{self._buffers[buffer]}{self._indices(indices)}"
+                self._emit(depth, f"{target} = {self.expr(value)}")
+            case _:
+                assert_never(s)
+
+    def _loop(self, s: For, depth: int) -> None:
+        nest = [s]
+        while _is_plain(nest[-1]) and isinstance(body := nest[-1].body, For) and _is_plain(body):
+            nest.append(body)
+        self._loops.update((f.var, Range(f.min, f.extent)) for f in nest)
+        # A grid's extents are read before its variables exist.
+        bound = {f.var for f in nest}
+        if len(nest) > 1 and not any(v in bound for f in nest for v in walk(f.extent)):
+            extents = ", ".join(self.expr(f.extent) for f in nest)
+            names = ", ".join(self._name_var(f.var) for f in nest)
+            self._emit(depth, f"for {names} in T.grid({extents}):")
+            self._statement(nest[-1].body, depth + 1)
+            return
+        self._emit(depth, f"for {self._name_var(s.var)} in {self._loop_range(s)}:")
+        self._statement(s.body, depth + 1)
+
+    def _loop_range(self, s: For) -> str:
+        starts_at_zero = isinstance(s.min, IntImm) and s.min.value == 0
+        if _is_plain(s):
+            return f"range({self.expr(s.extent)})"
+        arguments = [self.expr(s.extent)]
+        if not starts_at_zero:
+            arguments = [self.expr(s.min), self.expr(binary("+", s.min, s.extent))]
+        if s.kind == "thread_binding":
+            arguments.append(f"thread={string(s.thread)}")
+        if s.annotations:
+            arguments.append(f"annotations={self._annotations(s.annotations)}")
+        return f"T.{s.kind}({', '.join(arguments)})"
+
+    def _annotations(self, annotations: Mapping[str, PrimExpr | str]) -> str:
+        items = (
+            f"{string(k)}: {self._annotation(v)}"
+            for k, v in sorted(annotations.items())
+        )
+        return f"{{{', '.join(items)}}}"
+
+    def _annotation(self, value: PrimExpr | str) -> str:
+        match value:
+            case str():
+                return string(value)
+            case IntImm(plain, "int64"):
+                return str(plain)
+            case _:
+                return self.expr(value)
+
+    def _block(self, s: Block, depth: int) -> None:
+        self._emit(depth, f"with T.sblock({string(s.name)}):")
+        inner = depth + 1
+        self._iterators(s.iters, inner)
+        if s.predicate != IntImm(1, "bool"):
+            self._emit(inner, f"T.where({self.expr(s.predicate)})")
+        if s.regions_inferred or s.reads or s.writes:
+            self._emit(inner, f"T.reads({', '.join(map(self._region, s.reads))})")
+            self._emit(inner, f"T.writes({', '.join(map(self._region, s.writes))})")
+        if s.annotations:
+            self._emit(inner, f"T.sblock_attr({self._annotations(s.annotations)})")
+        self._allocations(s.alloc_buffers, inner)
+        if s.init is not None:
+            self._emit(inner, "with T.init():")
+            self._statement(s.init, inner + 1)
+        self._statement(s.body, inner)
+
+    def _iterators(self, iters: Sequence[IterVar], depth: int) -> None:
+        at = 0
+        while at < len(iters):
+            end = at
+            while end < len(iters) and self._is_remapped(iters[end]):
+                end += 1
+            if end == at:
+                self._iterator(iters[at], depth)
+                at += 1
+                continue
+            group = iters[at:end]
+            kinds = "".join(i.kind for i in group)
+            bindings = ", ".join(self.expr(i.binding) for i in group)
+            names = ", ".join(self._name_var(i.var) for i in group)
+            self._emit(depth, f'{names} = T.axis.remap("{kinds}", [{bindings}])')
+            at = end
+
+    def _is_remapped(self, i: IterVar) -> bool:
+        return isinstance(i.binding, Var) and self._loops.get(i.binding) == i.domain
+
+    def _iterator(self, i: IterVar, depth: int) -> None:
+        kind = "spatial" if i.kind == "S" else "reduce"
+        domain = self.expr(i.domain.extent)
+        if i.domain.min != IntImm(0, i.domain.min.dtype):
+            end = self.expr(binary("+", i.domain.min, i.domain.extent))
+            domain = f"({self.expr(i.domain.min)}, {end})"
+        binding = self.expr(i.binding)
+        self._emit(depth, f"{self._name_var(i.var)} = T.axis.{kind}({domain}, {binding})")
+
+    def _region(self, region: BufferRegion) -> str:
+        if not region.ranges:
+            return f"{self._buffers[region.buffer]}[()]"
+        return f"{self._buffers[region.buffer]}[{', '.join(map(self._range, region.ranges))}]"
+
+    def _range(self, r: Range) -> str:
+        if isinstance(r.extent, IntImm) and r.extent.value == 1:
+            return self.expr(r.min)
+        return f"{self.expr(r.min)}:{self.expr(binary('+', r.min, r.extent))}"
+
+    def _indices(self, indices: Sequence[PrimExpr]) -> str:
+        return f"[{', '.join(map(self.expr, indices))}]" if indices else "[()]"
+
+    # --- expressions ------------------------------------------------------------------------
+
+    def expr(self, e: PrimExpr, minimum: int = 0) -> str:
+        """Return an expression, in parentheses where it binds less tightly than `minimum`."""
+        text, precedence = self._expr(e)
+        return f"({text})" if precedence < minimum else text
+
+    def _expr(self, e: PrimExpr) -> tuple[str, int]:
+        match e:
+            case Var():
+                return self._name_var(e), _ATOM
+            case IntImm(value, dtype):
+                return f"T.{dtype}({bool(value) if dtype == 'bool' else value})", _ATOM
+            case FloatImm(value, dtype):
+                spelled = repr(value) if math.isfinite(value) else f'"{value}"'
+                return f"T.{dtype}({spelled})", _ATOM
+            case StringImm(value):
+                return string(value), _ATOM
+            case Binary():
+                return self._binary(e)
+            case Not(a):
+                return f"not {self.expr(a, _NOT)}", _NOT
+            case Cast(dtype, value):
+                return f'T.Cast("{dtype}", {self.expr(value)})', _ATOM
+            case Select(condition, a, b, lazy):
+                name = "if_then_else" if lazy else "Select"
+                parts = ", ".join(map(self.expr, (condition, a, b)))
+                return f"T.{name}({parts})", _ATOM
+            case Intrinsic():
+                return self._intrinsic(e), _ATOM
+            case BufferLoad(buffer, indices):
+                return f"{self._name_buffer(buffer)}{self._indices(indices)}", _ATOM
+            case ProducerLoad(tensor, indices):
+                return f"{tensor.name}{self._indices(indices)}", _ATOM
+            case _:
+                raise ValueError(f"not a TensorIR expression: {e!r}")
+
+    def _binary(self, e: Binary) -> tuple[str, int]:
+        if e.op in ("min", "max", "pow"):
+            return f"T.{e.op}({self.expr(e.a)}, {self.expr(e.b)})", _ATOM
+        if e.op == "/" and (is_int(e.a.dtype)):
+            return f"T.Div({self.expr(e.a)}, {self.expr(e.b)})", _ATOM
+        p = _PRECEDENCE[e.op]
+        # Comparisons chain in Python: both sides of one stand in parentheses.
+        left = p + 1 if p == _PRECEDENCE["=="] else p
+        return f"{self.expr(e.a, left)} {e.op} {self.expr(e.b, p + 1)}", p
+
+    def _intrinsic(self, e: Intrinsic) -> str:
+        arguments = [self.expr(a) for a in e.args]
+        if is_spelled(e.name, e.args, e.dtype):
+            return f"T.{e.name}({', '.join(arguments)})"
+        head = [string(e.dtype), string(e.name)]
+        return f"T.call_extern({', '.join([*head, *arguments])})"
+
+
+def _is_plain(s: For) -> bool:
+    is_serial = s.kind == "serial" and not s.annotations
+    return is_serial and isinstance(s.min, IntImm) and s.min.value == 0
+
+
+def shape_symbols(function: PrimFunc) -> list[Var]:
+    """Return the shape variables of a function in order of appearance.
+
+    They are the interned `shape_var`s in the shapes of the parameters, and those met in the body
+    that nothing binds.
+    """
+    found: dict[Var, None] = {}
+    for p in function.params:
+        if isinstance(p, Buffer):
+            found.update((n, None) for d in p.shape for n in walk(d) if isinstance(n, Var))
+    bound: set[Var] = {p for p in function.params if isinstance(p, Var)}
+    used: dict[Var, None] = {}
+    for e in _expressions(function, bound):
+        used.update((n, None) for n in walk(e) if isinstance(n, Var))
+    for var in used:
+        if var not in bound and var is shape_var(var.name):
+            found[var] = None
+    return list(found)
+
+
+def _expressions(function: PrimFunc, bound: set[Var]) -> Iterator[PrimExpr]:
+    for b in function.alloc_buffers:
+        yield from b.shape
+    yield from statement_expressions(function.body, bound)
+
+
+def statement_expressions(s: Stmt, bound: set[Var]) -> Iterator[PrimExpr]:
+    """Yield the expressions of a statement; variables that it binds are added to `bound`."""
+    match s:
+        case Seq(stmts):
+            for inner in stmts:
+                yield from statement_expressions(inner, bound)
+        case For():
+            bound.add(s.var)
+            yield from (s.min, s.extent)
+            yield from statement_expressions(s.body, bound)
+        case Block():
+            bound.update(i.var for i in s.iters)
+            for i in s.iters:
+                yield from (i.domain.min, i.domain.extent, i.binding)
+            yield s.predicate
+            for b in s.alloc_buffers:
+                yield from b.shape
+            for region in (*s.reads, *s.writes):
+                for r in region.ranges:
+                    yield from (r.min, r.extent)
+            if s.init is not None:
+                yield from statement_expressions(s.init, bound)
+            yield from statement_expressions(s.body, bound)
+        case IfThenElse(condition, then_body, else_body):
+            yield condition
+            yield from statement_expressions(then_body, bound)
+            if else_body is not None:
+                yield from statement_expressions(else_body, bound)
+        case Let(var, value, body):
+            bound.add(var)
+            yield value
+            yield from statement_expressions(body, bound)
+        case Evaluate(value):
+            yield value
+        case BufferStore(_, indices, value):
+            yield from indices
+            yield value
+        case _:
+            assert_never(s)

@@ -1,0 +1,125 @@
+"""Printing dims, types and attribute values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import assert_never
+
+from eqsat.ir._expr import AttrValue
+from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
+    CallableType,
+    ObjectType,
+    PrimType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+)
+from eqsat.shapes import Dim, Shape, SymDim, substitute
+
+_EXTREMUM = re.compile(r"\b(min|max)\(")
+
+
+class TypePrinter:
+    """Prints types of one function; `renamed` maps symbols whose names Python reserves."""
+
+    def __init__(self, renamed: Mapping[str, Dim] | None = None) -> None:
+        self._renamed = dict(renamed or {})
+
+    def dim(self, d: Dim, *, quoted: bool = False) -> str:
+        """Return a dim; in a signature one with symbols stands in quotes."""
+        if isinstance(d, int):
+            return str(d)
+        text = _EXTREMUM.sub(r"T.\1(", str(substitute(d, self._renamed)))
+        return f'"{text}"' if quoted else text
+
+    def dims(self, shape: Shape, *, quoted: bool = False) -> str:
+        """Return dims with commas between."""
+        return ", ".join(self.dim(d, quoted=quoted) for d in shape)
+
+    def type(self, ty: Type, *, quoted: bool = False) -> str:
+        """Return a type as TVM prints it."""
+        match ty:
+            case TensorType():
+                return self._tensor(ty, quoted)
+            case ShapeType(UnknownShape(ndim)):
+                return "R.Shape" if ndim < 0 else f"R.Shape(ndim={ndim})"
+            case ShapeType(dims):
+                assert isinstance(dims, tuple)
+                return f"R.Shape([{self.dims(dims, quoted=quoted)}])"
+            case PrimType(dtype):
+                return f"T.{dtype}"
+            case TupleType(fields):
+                inner = ", ".join(self.type(f, quoted=quoted) for f in fields)
+                return f"R.Tuple({inner})" if fields else "R.Tuple"
+            case CallableType(params, result, is_pure, opaque):
+                shown = self.type(result, quoted=quoted)
+                if opaque:
+                    return f"R.Callable(ret={shown}, purity={is_pure})"
+                inner = ", ".join(self.type(p, quoted=quoted) for p in params)
+                comma = "," if len(params) == 1 else ""
+                return f"R.Callable(({inner}{comma}), {shown}, {is_pure})"
+            case ObjectType():
+                return "R.Any"
+            case _:
+                assert_never(ty)
+
+    def _tensor(self, ty: TensorType, quoted: bool) -> str:
+        arguments: list[str] = []
+        if not isinstance(ty.shape, UnknownShape):
+            comma = "," if len(ty.shape) == 1 else ""
+            arguments.append(f"({self.dims(ty.shape, quoted=quoted)}{comma})")
+        if ty.dtype != UNKNOWN_DTYPE:
+            arguments.append(f'dtype="{ty.dtype}"')
+        if isinstance(ty.shape, UnknownShape) and ty.shape.ndim >= 0:
+            arguments.append(f"ndim={ty.shape.ndim}")
+        if ty.vdevice:
+            arguments.append(f"vdevice={string(ty.vdevice)}")
+        return f"R.Tensor({', '.join(arguments)})" if arguments else "R.Tensor"
+
+    def attribute(self, value: AttrValue) -> str:
+        """Return an attribute's value; sequences are lists."""
+        match value:
+            case None | bool() | int():
+                return str(value)
+            case float():
+                return number(value)
+            case str():
+                return string(value)
+            case SymDim():
+                return self.dim(value)
+            case tuple():
+                return f"[{', '.join(self.attribute(v) for v in value)}]"
+            case _:
+                assert_never(value)
+
+    def attributes(self, attrs: Mapping[str, AttrValue]) -> str:
+        """Return a dict display, keys sorted as TVM sorts them."""
+        items = (f"{string(k)}: {self.attribute(attrs[k])}" for k in sorted(attrs))
+        return f"{{{', '.join(items)}}}"
+
+
+def number(value: float) -> str:
+    """Return a float as Python; TVM prints `"inf"` but reads only `float("inf")` back."""
+    return repr(value) if math.isfinite(value) else f'float("{value}")'
+
+
+def string(value: str) -> str:
+    """Return a double-quoted Python string."""
+    return json.dumps(value, ensure_ascii=False) if value.isprintable() else _escaped(value)
+
+
+def _escaped(value: str) -> str:
+    body = "".join(_escape(c) for c in value)
+    return f'"{body}"'
+
+
+def _escape(c: str) -> str:
+    if c in '"\\':
+        return f"\\{c}"
+    return c if c.isprintable() else c.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,91 @@
+"""Printing modules and functions as TVMScript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eqsat.ir._expr import AttrValue, Function, IRModule
+from eqsat.ir._tir import PrimFunc
+from eqsat.ir.script._metadata import encode_metadata
+from eqsat.ir.script._names import RESERVED, Names
+from eqsat.ir.script._print_relax import INDENT, Constants, RelaxPrinter
+from eqsat.ir.script._print_tir import TirPrinter
+from eqsat.ir.script._print_types import TypePrinter, string
+
+_IMPORTS = {
+    "I": "# from tvm.script import ir as I",
+    "T": "# from tvm.script import tirx as T",
+    "R": "# from tvm.script import relax as R",
+}
+
+
+def print_module(module: IRModule, *, show_meta: bool = True) -> str:
+    """Return a module as TVMScript, in the words that TVM 0.26 and 0.27 share.
+
+    Without `show_meta` the constants that are no scalars are left out; the text cannot be read back.
+    """
+    constants = Constants()
+    names = Names(RESERVED)
+    shown = {name: names.take(name) for name in (*module.functions, *module.extern_funcs)}
+    body: list[str] = [*_module_header(module, shown)]
+    for name, function in module.functions.items():
+        if body:
+            body.append("")
+        if isinstance(function, PrimFunc):
+            body += TirPrinter().function(function, shown[name], 1)
+        else:
+            body += RelaxPrinter(constants, shown).function(function, shown[name], 1)
+    lines = ["@I.ir_module", "class Module:", *(body or [f"{INDENT}pass"])]
+    return _document(lines, constants, show_meta, "ITR")
+
+
+def print_function(function: Function, *, show_meta: bool = True) -> str:
+    """Return a Relax function alone as TVMScript."""
+    constants = Constants()
+    name = Names(RESERVED).take(function.name or "main")
+    lines = RelaxPrinter(constants).function(function, name)
+    return _document(lines, constants, show_meta, "TR")
+
+
+def print_primfunc(function: PrimFunc) -> str:
+    """Return a TensorIR function alone as TVMScript."""
+    name = Names(RESERVED).take(function.name or "main")
+    return _document(TirPrinter().function(function, name), Constants(), True, "T")
+
+
+def _document(lines: list[str], constants: Constants, show_meta: bool, imports: str) -> str:
+    head: list[str] = []
+    if constants.values and show_meta:
+        escaped = encode_metadata(constants.values).replace("\\", "\\\\").replace('"', '\\"')
+        head = [f'metadata = tvm.ir.load_json("""{escaped}""")']
+    head += [_IMPORTS[letter] for letter in imports]
+    if constants.values and not show_meta:
+        head.append("# Metadata omitted. Use show_meta=True in print_module to show it.")
+    return "\n".join([*head, "", *lines]) + "\n"
+
+
+def _module_header(module: IRModule, shown: Mapping[str, str]) -> list[str]:
+    lines: list[str] = []
+    if module.attrs:
+        lines.append(f"{INDENT}I.module_attrs({TypePrinter().attributes(module.attrs)})")
+    if module.global_infos:
+        items = (
+            f"{string(kind)}: [{', '.join(_global_info(kind, i) for i in infos)}]"
+            for kind, infos in module.global_infos.items()
+        )
+        lines.append(f"{INDENT}I.module_global_infos({{{', '.join(items)}}})")
+    for name, function in module.extern_funcs.items():
+        lines.append(f"{INDENT}{shown[name]} = R.ExternFunc({string(function.name)})")
+    return lines
+
+
+def _global_info(kind: str, info: str) -> str:
+    """Return a device "cuda:0:global" as `I.vdevice("cuda", 0, "global")`."""
+    if kind != "vdevice":
+        return string(info)
+    target, _, rest = info.partition(":")
+    index, _, scope = rest.partition(":")
+    arguments: list[AttrValue] = [target]
+    arguments += [int(index)] if index else []
+    arguments += [scope] if scope else []
+    return f"I.vdevice({', '.join(TypePrinter().attribute(a) for a in arguments)})"

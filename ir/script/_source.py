@@ -1,0 +1,134 @@
+"""The text being read: places in it, and errors that show them."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from typing import NoReturn
+
+from eqsat.ir._expr import Span
+from eqsat.shapes import EqsatError
+
+MAX_DEPTH = 200
+"""How deep statements and expressions may nest."""
+
+_MAX_CARETS = 60
+
+
+class ParseError(EqsatError):
+    """A text that is not a program; the message shows the line and a caret.
+
+    `span` is the place, `reason` the message without it.
+    """
+
+    def __init__(self, message: str, span: Span, reason: str) -> None:
+        super().__init__(message)
+        self.span = span
+        self.reason = reason
+
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+        return self.span.line
+
+    @property
+    def column(self) -> int:
+        """The column, from 1."""
+        return self.span.column
+
+
+class Source:
+    """A text with a name."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text = text
+        self.name = name
+        self.lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+    def line_text(self, line: int) -> str:
+        """Return line `line` (from 1), empty where there is none."""
+        return self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+
+    def span(self, node: ast.AST) -> Span:
+        """Return the place of a syntax node."""
+        line = getattr(node, "lineno", 1)
+        text = self.line_text(line)
+        start = _column(text, getattr(node, "col_offset", 0))
+        end_line = getattr(node, "end_lineno", line)
+        end_offset: int | None = getattr(node, "end_col_offset", None)
+        same_line = end_line == line and end_offset is not None
+        end = _column(text, end_offset) if same_line and end_offset is not None else len(text) + 1
+        return Span(self.name, line, start, max(end, start + 1))
+
+    def excerpt(self, span: Span) -> str:
+        """Return the line of `span` with carets under it."""
+        number = str(span.line)
+        text = self.line_text(span.line).replace("\t", " ")
+        width = min(span.end_column, len(text.rstrip()) + 1) - span.column
+        carets = "^" * max(1, min(width, _MAX_CARETS))
+        return f"  {number} | {text}\n  {' ' * len(number)} | {' ' * (span.column - 1)}{carets}"
+
+    def error_at(self, span: Span, reason: str) -> ParseError:
+        """Return the error for a place."""
+        message = f"{self.name}:{span.line}:{span.column}: {reason}\n{self.excerpt(span)}"
+        return ParseError(message, span, reason)
+
+    def fail(self, node: ast.AST, reason: str) -> NoReturn:
+        """Raise the error for a syntax node.
+
+        Raises:
+            ParseError: always.
+        """
+        raise self.error_at(self.span(node), reason)
+
+    def locate(self, error: EqsatError, node: ast.AST) -> EqsatError:
+        """Return `error` with the place put before its message, once."""
+        if isinstance(error, ParseError) or getattr(error, "_located", False):
+            return error
+        span = self.span(node)
+        first = str(error.args[0]) if error.args else ""
+        error.args = (f"{self.name}:{span.line}:{span.column}: {first}", *error.args[1:])
+        error.add_note(self.excerpt(span))
+        error._located = True  # type: ignore[attr-defined]  # marks it for the outer readers
+        return error
+
+    def tree(self) -> ast.Module:
+        """Return the syntax tree of the whole text.
+
+        Raises:
+            ParseError: it is not Python syntax, or nests too deeply.
+        """
+        try:
+            with warnings.catch_warnings():
+                # An odd escape in a string of the text is the text's business.
+                warnings.simplefilter("ignore")
+                tree = ast.parse(self.text)
+        except SyntaxError as error:
+            line = error.lineno or 1
+            column = max(error.offset or 1, 1)
+            span = Span(self.name, line, column, column + 1)
+            raise self.error_at(span, f"not Python syntax: {error.msg}") from None
+        except (ValueError, MemoryError, RecursionError) as error:
+            span = Span(self.name, 1, 1, 2)
+            why = f"not Python syntax: {error}"
+            if not isinstance(error, ValueError):
+                why = "the text nests too deeply; bind parts to names"
+            raise self.error_at(span, why) from None
+        self._check_depth(tree)
+        return tree
+
+    def _check_depth(self, tree: ast.Module) -> None:
+        level: list[ast.AST] = [tree]
+        for _ in range(MAX_DEPTH):
+            level = [child for node in level for child in ast.iter_child_nodes(node)]
+            if not level:
+                return
+        deepest = next((node for node in level if hasattr(node, "lineno")), tree)
+        self.fail(deepest, f"nested deeper than {MAX_DEPTH} levels; bind parts to names")
+
+
+def _column(line: str, byte_offset: int) -> int:
+    if line.isascii():
+        return byte_offset + 1
+    prefix = line.encode("utf-8", "surrogatepass")[:byte_offset]
+    return len(prefix.decode("utf-8", "ignore")) + 1

@@ -1,0 +1,312 @@
+"""Every operator: inference, reference and compute agree on every sample."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from eqsat.ir import (
+    ALL_OPS,
+    Constant,
+    NullValue,
+    Numerics,
+    ObjectType,
+    OpDef,
+    Operand,
+    OperandKind,
+    OpKind,
+    Sample,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    TypeCheckError,
+    UnknownShape,
+    evaluate_te,
+    infer_type,
+    make_call,
+    op,
+    register_op,
+    te,
+)
+from eqsat.ir.ops import OperatorError
+from eqsat.shapes import (
+    EqsatError,
+    ShapeError,
+    SymDim,
+    evaluate,
+    is_bool,
+    is_float,
+    numpy_dtype,
+    parse_dim,
+    symbols,
+)
+
+SIZES = (
+    {"n": 2, "m": 3, "b": 2, "h": 5},
+    {"n": 5, "m": 1, "b": 3, "h": 8},
+    {"n": 1, "m": 4, "b": 1, "h": 6},
+)
+NOT_DIMS = ("str", "dtype")
+
+CASES = [
+    pytest.param(o, s, id=f"{name}-{k}")
+    for name, o in ALL_OPS.items()
+    for k, s in enumerate(o.samples() if o.samples else ())
+]
+
+
+def _dims(shape: Any) -> tuple[Any, ...]:
+    return tuple(parse_dim(d) if isinstance(d, str) else d for d in shape)
+
+
+def _operand_type(operand: Operand, given: Any, dtype: str) -> Type:
+    if given is None:
+        return ObjectType()
+    match operand.kind:
+        case OperandKind.TENSOR:
+            return TensorType(_dims(given), dtype)
+        case OperandKind.TENSORS:
+            return TupleType(tuple(TensorType(_dims(s), dtype) for s in given))
+        case OperandKind.SHAPE:
+            return ShapeType(_dims(given[1]))
+
+
+def _attrs(o: OpDef, sample: Sample) -> dict[str, Any]:
+    kinds = {a.name: a.kind for a in o.attrs}
+
+    def dim(value: Any, kind: str) -> Any:
+        if isinstance(value, str) and kind not in NOT_DIMS:
+            return parse_dim(value)
+        return tuple(dim(v, kind) for v in value) if isinstance(value, tuple) else value
+
+    return o.fill_attrs({k: dim(v, kinds[k]) for k, v in sample.attrs.items()})
+
+
+def _number(value: Any, env: Mapping[str, int]) -> Any:
+    if isinstance(value, SymDim):
+        return evaluate(value, env)
+    return tuple(_number(v, env) for v in value) if isinstance(value, tuple) else value
+
+
+def _array(rng: np.random.Generator, ty: TensorType, env: Mapping[str, int], bounds: Any) -> Any:
+    shape, (low, high) = tuple(evaluate(d, env) for d in ty.dims), bounds
+    if is_bool(ty.dtype):
+        return rng.integers(0, 2, shape).astype(bool)
+    if is_float(ty.dtype):
+        return np.asarray(rng.uniform(low, high, shape)).astype(numpy_dtype(ty.dtype))
+    return np.asarray(rng.integers(int(low), int(high), shape)).astype(numpy_dtype(ty.dtype))
+
+
+def _tolerance(o: OpDef, dtype: str) -> tuple[float, float]:
+    """Return (relative, absolute) tolerance; an exact operator has none, in any dtype."""
+    if o.numerics is Numerics.EXACT or not is_float(dtype):
+        return 0.0, 0.0
+    eps = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[
+        dtype
+    ]
+    terms = 4 if o.numerics is Numerics.ROUNDING else 64
+    if dtype in ("float16", "bfloat16"):
+        terms = 2  # computed in float32 and rounded once
+    return terms * eps, terms * eps
+
+
+def _flat(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _check_type(ty: Type, value: Any, env: Mapping[str, int]) -> None:
+    if isinstance(ty, ShapeType):
+        dims = ty.dims
+        assert isinstance(dims, UnknownShape) or tuple(evaluate(d, env) for d in dims) == value
+        return
+    fields = ty.fields if isinstance(ty, TupleType) else (ty,)
+    for f, v in zip(fields, _flat(value), strict=True):
+        assert isinstance(f, TensorType)
+        v = np.asarray(v)
+        assert v.dtype == numpy_dtype(f.dtype)
+        if isinstance(f.shape, UnknownShape):
+            assert f.ndim in (-1, v.ndim)
+        else:
+            assert tuple(evaluate(d, env) for d in f.shape) == v.shape
+
+
+def _names(types: list[Type], attrs: Mapping[str, Any]) -> bool:
+    """Say whether a sample has symbols."""
+
+    def dims(ty: Type) -> list[Any]:
+        match ty:
+            case TensorType():
+                return list(ty.dims)
+            case ShapeType():
+                return [] if isinstance(ty.dims, UnknownShape) else list(ty.dims)
+            case TupleType():
+                return [d for f in ty.fields for d in dims(f)]
+            case _:
+                return []
+
+    in_attrs = any(
+        "SymDim" in repr(type(v))
+        or (isinstance(v, tuple) and any(isinstance(x, SymDim) for x in v))
+        for v in attrs.values()
+    )
+    return in_attrs or any(symbols(d) for t in types for d in dims(t))
+
+
+@pytest.mark.parametrize(("o", "sample"), CASES)
+def test_infer_reference_and_compute_agree(o: OpDef, sample: Sample) -> None:
+    dtypes = [*sample.dtypes, *[sample.dtypes[-1]] * len(o.operands)]
+    types = [
+        _operand_type(x, s, d) for x, s, d in zip(o.operands, sample.shapes, dtypes, strict=False)
+    ]
+    attrs = _attrs(o, sample)
+    out = infer_type(o, types, attrs)
+    stages = None
+    inputs: list[te.Tensor] = []
+    if o.compute is not None:
+        args: list[Any] = []
+        for x, t in zip(o.operands, types, strict=True):
+            match t:
+                case TensorType():
+                    args.append(te.placeholder(x.name, t.dims, t.dtype))
+                    inputs.append(args[-1])
+                case TupleType():
+                    args.append([te.placeholder(x.name, f.dims, f.dtype) for f in t.fields])  # type: ignore[union-attr]
+                    inputs.extend(args[-1])
+                case ShapeType():
+                    args.append(t.dims)
+                case _:
+                    args.append(None)
+        stages = _flat(o.compute(args, attrs, out))
+        fields = out.fields if isinstance(out, TupleType) else (out,)
+        for stage, field in zip(stages, fields, strict=True):
+            assert stage.dtype == field.dtype
+            assert stage.shape == field.dims
+    for env in SIZES if _names(types, attrs) else SIZES[:1]:
+        _check_values(o, sample, types, attrs, out, stages, inputs, env)
+
+
+def _check_values(
+    o: OpDef,
+    sample: Sample,
+    types: list[Type],
+    attrs: Mapping[str, Any],
+    out: Type,
+    stages: list[te.Tensor] | None,
+    inputs: list[te.Tensor],
+    env: Mapping[str, int],
+) -> None:
+    rng = np.random.default_rng(7)
+    arrays: list[Any] = []
+    flat: list[Any] = []
+    for k, t in enumerate(types):
+        bounds = sample.ranges.get(k, (sample.low, sample.high))
+        match t:
+            case TensorType():
+                arrays.append(_array(rng, t, env, bounds))
+                flat.append(arrays[-1])
+            case TupleType():
+                arrays.append([_array(rng, f, env, bounds) for f in t.fields])  # type: ignore[arg-type]
+                flat.extend(arrays[-1])
+            case ShapeType():
+                arrays.append(tuple(evaluate(d, env) for d in t.dims))  # type: ignore[union-attr]
+            case _:
+                arrays.append(None)
+    with np.errstate(all="ignore"):
+        expected = o.reference(*arrays, **{k: _number(v, env) for k, v in attrs.items()})
+    _check_type(out, expected, env)
+    if stages is None:
+        return
+    got = evaluate_te(stages, dict(zip(inputs, flat, strict=True)), env)
+    for g, e in zip(got, _flat(expected), strict=True):
+        e = np.asarray(e)
+        rtol, atol = _tolerance(o, e.dtype.name)
+        if rtol:
+            np.testing.assert_allclose(g.astype(np.float64), e.astype(np.float64), rtol, atol)
+        else:
+            np.testing.assert_array_equal(g, e)
+
+
+def test_every_operator_has_samples() -> None:
+    assert [n for n, o in ALL_OPS.items() if not o.samples or not o.samples()] == []
+
+
+F32 = np.zeros((4, 5), np.float32)
+MISUSES = [
+    ("add", (F32, F32.astype(np.int32)), {}, "operands must have one dtype, got float32 and int32"),
+    ("add", (F32, np.zeros((4, 6), np.float32)), {}, "cannot broadcast"),
+    ("add", (F32,), {}, "operand 1 (x2) of add is missing"),
+    ("exp", (F32.astype(np.int64),), {}, "x must have a float dtype"),
+    ("logical_not", (F32,), {}, "compare with not_equal"),
+    ("matmul", (F32, F32), {}, "must be equal: 5 is not 4"),
+    ("concat", ([F32, np.zeros((3, 4), np.float32)],), {"axis": 0}, "axis 1 must be equal"),
+    ("permute_dims", (F32,), {"axes": (0, 0)}, "name one of 2 axes twice"),
+    ("nn.softmax", (F32,), {"axis": 2}, "out of range"),
+    ("nn.softmax", (F32,), {"axes": 2}, "has no attribute axes"),
+    ("take", (F32, F32), {"axis": 0}, "indices must have an integer dtype"),
+    ("nn.conv2d", (F32, F32), {}, "data must have 4 axes"),
+    (
+        "nn.conv2d",
+        (np.zeros((1, 3, 4, 4), np.float32), np.zeros((8, 4, 3, 3), np.float32)),
+        {},
+        "3 is not 4",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "attrs", "message"), MISUSES)
+def test_misuse_is_explained(
+    name: str, args: tuple[Any, ...], attrs: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(EqsatError, match=re.escape(message)):
+        make_call(op(name), *args, **attrs)
+
+
+def test_unknown_operator_lists_close_names() -> None:
+    with pytest.raises(OperatorError, match=r"did you mean .*nn\.conv2d"):
+        op("nn.conv2")
+
+
+def test_unknown_shapes_pass_through() -> None:
+    unknown = TensorType(UnknownShape(2), "float32")
+    for name in ("exp", "nn.relu", "nn.softmax", "tril"):
+        o = op(name)
+        assert infer_type(o, [unknown], o.fill_attrs({})) == unknown
+    o = op("add")
+    known = TensorType((3, 4, 5), "float32")
+    assert infer_type(o, [unknown, known], {}) == TensorType(UnknownShape(3), "float32")
+
+
+def _double(name: str = "test.double") -> OpDef:
+    return OpDef(
+        name, (Operand("x"),), lambda types, attrs: types[0], lambda x: x * 2, OpKind.POINTWISE
+    )
+
+
+def test_register_op_adds_and_rejects() -> None:
+    mine = register_op(_double())
+    try:
+        assert op("test.double") is mine
+        with pytest.raises(OperatorError, match="taken"):
+            register_op(_double())
+    finally:
+        ALL_OPS.remove("test.double")  # type: ignore[attr-defined]
+    with pytest.raises(OperatorError, match="`reference` must accept"):
+        register_op(
+            OpDef("test.bad", (Operand("x"),), lambda t, a: t[0], lambda: 0, OpKind.POINTWISE)
+        )
+
+
+def test_null_and_constants_are_operands() -> None:
+    call = make_call(op("linear"), F32, np.zeros((3, 5), np.float32), None)
+    assert isinstance(call.args[0], Constant) and isinstance(call.args[2], NullValue)
+    assert call.type == TensorType((4, 3), "float32")
+
+
+def test_typecheck_error_names_the_call() -> None:
+    with pytest.raises((TypeCheckError, ShapeError)) as error:
+        make_call(op("matmul"), F32, F32)
+    assert "in matmul(float32[4, 5], float32[4, 5])" in error.value.__notes__[0]
