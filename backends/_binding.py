@@ -19,6 +19,7 @@ from eqsat.shapes import (
     evaluate,
     linear_solve,
     numpy_dtype,
+    substitute,
     symbols,
 )
 
@@ -83,7 +84,8 @@ def arrange(
 
 def as_array(p: Parameter, value: Any) -> NDArray[Any]:
     """Return `value` as a NumPy array of the right dtype, without a copy where possible."""
-    array = value if isinstance(value, np.ndarray) else _imported(p, value)
+    given: object = value
+    array: NDArray[Any] = value if isinstance(given, np.ndarray) else _imported(p, value)
     if array.dtype != p.dtype:
         _refuse(p, array, f"dtype {_name(array)}; convert it with .astype({p.type.dtype!r})")
     if array.ndim != len(p.type.dims):
@@ -114,7 +116,8 @@ def _array_text(array: NDArray[Any]) -> str:
 
 def _imported(p: Parameter, value: Any) -> NDArray[Any]:
     expected = type_text(p.type.dtype, p.type.dims)
-    if isinstance(value, np.generic):
+    given: object = value
+    if isinstance(given, np.generic):
         return np.asarray(value)
     if not hasattr(value, "__dlpack__"):
         raise RuntimeCheckError(
@@ -170,8 +173,6 @@ def bind_symbols(
 
 
 def _solve(d: Dim, symbol: str, env: Mapping[str, int], size: int) -> int | None:
-    from eqsat.shapes import substitute
-
     known: dict[str, Dim] = dict(env)
     value = linear_solve(substitute(d, known), symbol, size)
     return value if isinstance(value, int) and value >= 0 else None

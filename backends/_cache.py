@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from eqsat.backends._errors import CacheError
+from eqsat.backends._llvm import version
+from eqsat.ir import _simplify
 
 _MAGIC = b"EQSAT-OBJECT-1\n"
 _DEFAULT_MAX_BYTES = 1 << 29
@@ -31,14 +33,9 @@ def default_directory() -> Path:
 @cache
 def compiler_version() -> str:
     """Return a hash of the code generator and LLVM: another version shares no entries."""
-    import llvmlite
-    import llvmlite.binding as llvm
-
-    import eqsat.ir._simplify
-
     own = Path(__file__).parent
-    sources = [*sorted(own.glob("_*.py")), Path(eqsat.ir._simplify.__file__)]
-    digest = hashlib.sha256(f"{llvmlite.__version__} {llvm.llvm_version_info}".encode())
+    sources = [*sorted(own.glob("_*.py")), Path(_simplify.__file__)]
+    digest = hashlib.sha256(version.encode())
     for each in sources:
         digest.update(each.read_bytes())
     return digest.hexdigest()

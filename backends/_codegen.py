@@ -1,8 +1,8 @@
 """Scheduled PrimFuncs to LLVM IR, one function for each parallel stage.
 
-A stage is called by every thread as `f(buffers…, dims…, shared, scratch, thread, threads)`; a stage
-without a parallel loop is called by one thread. The loop kinds are taken literally: "unroll" repeats
-the body, "vectorized" makes the body compute on vectors with one lane for each iteration.
+A stage is called by every thread as `f(buffers…, dims…, shared, scratch, thread, threads)`, one
+without a parallel loop by one thread. The loop kinds are taken literally: "unroll" repeats the
+body, "vectorized" makes the body compute on vectors with one lane for each iteration.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from eqsat.backends._layout import ALIGN, Layout, free_symbols, split_stages, wa
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
+from eqsat.ir._te import identity
 from eqsat.ir.tir import (
     Binary,
     Block,
     Buffer,
     BufferLoad,
     BufferStore,
+    Cast,
     Evaluate,
     For,
     IfThenElse,
@@ -34,6 +36,7 @@ from eqsat.ir.tir import (
     Var,
     conjunction,
     equal,
+    shape_var,
     walk,
 )
 
@@ -122,6 +125,7 @@ class _Stage(Expressions):
         super().__init__()
         self.func, self.name, self.target = func, name, target
         self.parameters, self.symbols, self.layout = parameters, symbols, layout
+        self.has_half = target.has("f16c") or not target.triple.startswith(("x86_64", "i686"))
         self.is_parallel = False
         self.text = ""
 
@@ -147,13 +151,8 @@ class _Stage(Expressions):
 
     def _bind_symbols(self) -> None:
         for i, name in enumerate(self.symbols):
-            for var in self._vars_named(name):
-                self.names[var], self.depths[var] = Value(f"%d{i}", "int64"), 0
-
-    def _vars_named(self, name: str) -> Iterable[Var]:
-        from eqsat.ir.tir import shape_var
-
-        return (shape_var(name),)
+            var = shape_var(name)
+            self.names[var], self.depths[var] = Value(f"%d{i}", "int64"), 0
 
     def _allocate(self) -> None:
         for b, size in self.layout.stack.items():
@@ -211,15 +210,10 @@ class _Stage(Expressions):
         return Seq((IfThenElse(first, s.init), s.body))
 
     def _bound(self, var: Var, binding: PrimExpr) -> Poly:
-        p = self.poly(binding if binding.dtype == "int64" else self._widened(binding))
+        p = self.poly(binding if binding.dtype == "int64" else Cast("int64", binding))
         if binding is not var and any(var in m for m in p):
             raise CodegenError(f"iterator {var.name} is bound to an expression of itself")
         return p
-
-    def _widened(self, e: PrimExpr) -> PrimExpr:
-        from eqsat.ir.tir import Cast
-
-        return Cast("int64", e)
 
     def _let(self, s: Let) -> None:
         is_index = s.var.dtype == "int64" and not any(
@@ -301,8 +295,6 @@ class _Stage(Expressions):
         return False
 
     def _neutral(self, op: str, dtype: str) -> Value:
-        from eqsat.ir.te import identity
-
         names = {"+": "sum", "*": "prod", "min": "min", "max": "max"}
         return self.value(identity(names[op], dtype))  # type: ignore[arg-type]
 

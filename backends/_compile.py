@@ -5,24 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from eqsat.backends._llvm import llvm
 from eqsat.backends._target import Target
 
 
 @cache
-def _initialized() -> bool:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    llvm.initialize_native_asmparser()
-    return True
-
-
-@cache
 def _machine(target: Target) -> Any:  # Any: llvmlite has no types
-    import llvmlite.binding as llvm
-
-    _initialized()
     found = llvm.Target.from_triple(target.triple)
     return found.create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
@@ -34,8 +22,6 @@ def optimized(text: str, target: Target, *, vectorize: bool = False) -> Any:
 
     LLVM's own vectorizer and unroller stay off: the schedules have said what to do.
     """
-    import llvmlite.binding as llvm
-
     machine = _machine(target)
     module = llvm.parse_assembly(text, llvm.create_context())
     options = llvm.create_pipeline_tuning_options(speed_level=3)

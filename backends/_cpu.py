@@ -9,11 +9,11 @@ from pathlib import Path
 
 from eqsat.backends._cache import ObjectCache, compiler_version, default_directory
 from eqsat.backends._canonical import canonical_text
-from eqsat.backends._codegen import KernelCode, Stage, generate
-from eqsat.backends._compile import assembly, object_code, optimized
+from eqsat.backends._codegen import Stage, generate
+from eqsat.backends._compile import object_code
 from eqsat.backends._driver import KernelCall, run_text
 from eqsat.backends._errors import CodegenError
-from eqsat.backends._executable import Code, Executable, TextKind
+from eqsat.backends._executable import Code, Executable
 from eqsat.backends._jit import load
 from eqsat.backends._layout import Layout, free_symbols
 from eqsat.backends._target import Target, available_cpus, host_target
@@ -33,6 +33,7 @@ def compile_program(
     """Compile for this machine.
 
     Args:
+        program: scheduled kernels over slots.
         num_threads: threads of a call; None for all CPUs that this process may use.
         cache: True for the default directory of compiled code, False for none, or a directory.
         progress: called with (kernels done, kernels in all).
@@ -121,31 +122,3 @@ def _run_object(
         if store is not None:
             store.store(key, code)
     return code
-
-
-def program_text(program: NativeProgram, kind: TextKind) -> str:
-    """Return the kernels of a program as text, each once.
-
-    Raises:
-        ValueError: unknown kind.
-    """
-    funcs = {id(launch.func): launch.func for launch in program.launches}
-    match kind:
-        case "tir":
-            from eqsat.ir.script import script
-
-            return "\n\n".join(script(f) for f in funcs.values())
-        case "llvm" | "asm":
-            target = host_target()
-            texts: list[str] = []
-            for n, f in enumerate(funcs.values()):
-                code: KernelCode = generate(f, f"{_identifier(f.name)}_{n}", target)
-                made = assembly(code.text, target) if kind == "asm" else None
-                texts.append(made or str(optimized(code.text, target)))
-            return "\n\n".join(texts)
-        case _:
-            raise ValueError(f"as_text knows 'tir', 'llvm' and 'asm', not {kind!r}")
-
-
-def _identifier(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)

@@ -7,6 +7,7 @@ scratch bytes of a thread, times (null, or room for a timespec before each launc
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ ARRIVED, BARRIER_GENERATION, BARRIER_SLEEPERS = 128, 192, 256
 DONE, DONE_SLEEPERS = 320, 384
 JOB_FUNCTION, JOB_ARGS, JOB_THREADS = 448, 456, 464
 TEAM_BYTES = 512
-# A wait spins up to a limit and then asks the system to sleep. The limit follows what helps: it grows
-# when the spinning ended the wait, and halves when it did not, as on a machine busy with other work.
+# A wait spins up to a limit and then asks the system to sleep. The limit follows what helps: it
+# grows when the spinning ended the wait, and halves when it did not, as on a machine busy with
+# other work.
 # 60 barriers, measured with load 6 on 2 cores: 0.6 ms at 200 spins, 9 ms at 3000, 47 ms at 20000.
 _LEAST_SPINS, MOST_SPINS = 64, 3000
 # Each word for sleepers is followed by the limit of its waits.
@@ -109,8 +111,6 @@ end:
 
 
 def _futex() -> tuple[str, str] | None:
-    import platform
-
     number = {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return None

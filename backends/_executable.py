@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from eqsat.backends._binding import Parameter, arrange, as_array, bind_symbols, parameter
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
-from eqsat.backends._profile import KernelTime, Profile
 from eqsat.backends._memory import address_of, aligned_empty
+from eqsat.backends._profile import KernelTime, Profile
 from eqsat.backends._team import team
+from eqsat.backends._text import TextKind, program_text
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 from eqsat.lowering._program import NativeProgram
 from eqsat.shapes import evaluate, itemsize, numpy_dtype, product
 
-TextKind = Literal["tir", "llvm", "asm"]
 _MAX_SIZES = 256
 
 
@@ -35,7 +35,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """All that follows from the input shapes. `fresh` are (slot, bytes) to allocate in each call."""
+    """What follows from the input shapes. `fresh` are (slot, bytes) to allocate in each call."""
 
     env: Mapping[str, int]
     dims: NDArray[np.int64]
@@ -114,8 +114,6 @@ class Executable:
 
     def as_text(self, kind: TextKind = "tir") -> str:
         """Return the kernels as TensorIR, optimized LLVM IR, or assembly."""
-        from eqsat.backends._cpu import program_text
-
         return program_text(self.program, kind)
 
     def __repr__(self) -> str:

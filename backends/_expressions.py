@@ -73,8 +73,15 @@ class Expressions(IndexArithmetic):
                 return self.binary(op, self.value(a), self.value(b))
             case Not(a):
                 return self.negate(self.value(a))
+            case _:
+                return self._compound(e)
+
+    def _compound(self, e: PrimExpr) -> Value:
+        match e:
             case Cast(dtype, a):
                 return self.cast(self.value(a), dtype)
+            case BufferLoad(buffer, indices):
+                return self.load(buffer, self.flat_index(buffer, indices))
             case Select():
                 return self._select(e)
             case Intrinsic("if_then_else", (c, a, b), _):
@@ -83,8 +90,6 @@ class Expressions(IndexArithmetic):
                 return self.value(a)
             case Intrinsic(name, args, dtype):
                 return self.function(name, [self.value(a) for a in args], dtype)
-            case BufferLoad(buffer, indices):
-                return self.load(buffer, self.flat_index(buffer, indices))
             case _:
                 raise CodegenError(f"expression {type(e).__name__} has no native code: {e!r}")
 
@@ -397,7 +402,8 @@ class Expressions(IndexArithmetic):
         return self.emit(f"shufflevector {vector} {low}, {vector} {high}, <{lanes} x i32> <{text}>")
 
     def _lane_by_lane(self, at: Address, element: str, align: int) -> str:
-        assert self.lane is not None and at.stride is not None
+        assert self.lane is not None
+        assert at.stride is not None
         lanes, vector = self.lane.lanes, "poison"
         for i in range(lanes):
             place = self.emit(f"getelementptr {element}, ptr {at.base}, i64 {i * at.stride}")

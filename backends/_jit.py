@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from eqsat.backends._llvm import llvm
+
 _names = itertools.count()
 _lock = threading.Lock()
 
@@ -23,17 +25,11 @@ class Library:
 
 @cache
 def _linker() -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
     return llvm.create_lljit_compiler()
 
 
 def load(objects: Sequence[bytes], symbols: Sequence[str]) -> Library:
     """Link object files with each other and this process's C library."""
-    import llvmlite.binding as llvm
-
     with _lock:
         builder = llvm.JITLibraryBuilder()
         builder.add_current_process()

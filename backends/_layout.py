@@ -29,52 +29,63 @@ ALIGN = 64
 
 def free_symbols(func: PrimFunc) -> tuple[str, ...]:
     """Return the names of the shape symbols of a PrimFunc, in order of appearance."""
-    bound: set[Var] = set()
-    found: dict[str, None] = {}
-
-    def expr(e: PrimExpr) -> None:
-        for n in walk(e):
-            if isinstance(n, Var) and n not in bound:
-                found[n.name] = None
-            elif isinstance(n, BufferLoad):
-                buffer(n.buffer)
-
-    def buffer(b: Buffer) -> None:
-        if b not in seen:
-            seen.add(b)
-            for d in b.shape:
-                expr(d)
-
-    seen: set[Buffer] = set()
+    found = _Symbols()
     for p in (*func.params, *func.alloc_buffers):
         if isinstance(p, Buffer):
-            buffer(p)
+            found.buffer(p)
     for s in walk_statements(func.body):
+        found.statement(s)
+    return tuple(found.names)
+
+
+class _Symbols:
+    """Collects the variables that nothing binds."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self.bound: set[Var] = set()
+        self.seen: set[Buffer] = set()
+
+    def expr(self, *expressions: PrimExpr) -> None:
+        for e in expressions:
+            for x in walk(e):
+                if isinstance(x, Var) and x not in self.bound:
+                    self.names[x.name] = None
+                elif isinstance(x, BufferLoad):
+                    self.buffer(x.buffer)
+
+    def buffer(self, b: Buffer) -> None:
+        if b not in self.seen:
+            self.seen.add(b)
+            self.expr(*b.shape)
+
+    def statement(self, s: Stmt) -> None:
         match s:
             case For():
-                expr(s.min)
-                expr(s.extent)
-                bound.add(s.var)
+                self.expr(s.min, s.extent)
+                self.bound.add(s.var)
             case Block():
-                for b in s.alloc_buffers:
-                    buffer(b)
-                for i in s.iters:
-                    expr(i.binding)
-                    bound.add(i.var)
-                expr(s.predicate)
+                self._block(s)
             case Let():
-                expr(s.value)
-                bound.add(s.var)
+                self.expr(s.value)
+                self.bound.add(s.var)
             case BufferStore():
-                for e in (*s.indices, s.value):
-                    expr(e)
+                self.buffer(s.buffer)
+                self.expr(*s.indices, s.value)
             case IfThenElse():
-                expr(s.condition)
+                self.expr(s.condition)
             case Evaluate():
-                expr(s.value)
+                self.expr(s.value)
             case Seq():
                 pass
-    return tuple(found)
+
+    def _block(self, s: Block) -> None:
+        for b in s.alloc_buffers:
+            self.buffer(b)
+        for i in s.iters:
+            self.expr(i.binding)
+            self.bound.add(i.var)
+        self.expr(s.predicate)
 
 
 def walk_statements(s: Stmt) -> Iterable[Stmt]:
@@ -115,7 +126,7 @@ def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
 
 
 class Layout:
-    """Where allocated buffers live: on the stack, in a thread's scratch, or shared by all threads."""
+    """Where allocated buffers live: on the stack, in a thread's scratch, or shared by all."""
 
     def __init__(self, func: PrimFunc) -> None:
         nested = (s.alloc_buffers for s in walk_statements(func.body) if isinstance(s, Block))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ class Profile:
         return sum(k.time_s for k in self.kernels)
 
     def _table(self) -> Any:  # Any: rich is imported late
-        from rich.table import Table
+        from rich.table import Table  # rich loads when a table is shown
 
         title = f"{self.program}: {self.total_s * 1e3:.3f} ms, {self.num_threads} threads"
         table = Table("#", "kernel", "template", "µs", "%", "GFLOP/s", "GB/s", title=title)
@@ -55,9 +56,7 @@ class Profile:
         return table
 
     def _rendered(self, *, html: bool) -> str:
-        import io
-
-        from rich.console import Console
+        from rich.console import Console  # rich loads when a table is shown
 
         console = Console(record=True, width=120, file=io.StringIO())
         console.print(self._table())

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
+from eqsat.backends._llvm import llvm
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -32,8 +34,6 @@ class Target:
 @cache
 def host_target() -> Target:
     """Return the machine this runs on."""
-    import llvmlite.binding as llvm
-
     features = llvm.get_host_cpu_features()
     bits = 128
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):

@@ -112,6 +112,7 @@ class Arithmetic:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self.functions: dict[str, str] = {}
+        self.has_half = True
 
     def fresh(self) -> str:
         """Return an unused SSA name."""
@@ -178,11 +179,18 @@ class Arithmetic:
             case "bool":
                 return self.emit(f"zext {held} {v.text} to {vector_of('i8', v.lanes)}")
             case "float16":
+                self._need_half()
                 return self.emit(f"fptrunc {held} {v.text} to {vector_of('half', v.lanes)}")
             case "bfloat16":
                 return self._to_bfloat16(v)
             case _:
                 return v.text
+
+    def _need_half(self) -> None:
+        if not self.has_half:
+            raise CodegenError(
+                "this CPU has no float16 conversions (F16C); convert the program to float32"
+            )
 
     def _to_bfloat16(self, v: Value) -> str:
         held, wide = type_of(v.dtype, v.lanes), vector_of("i32", v.lanes)
@@ -210,6 +218,7 @@ class Arithmetic:
                 zero = "zeroinitializer" if lanes else "0"
                 text = self.emit(f"icmp ne {stored} {text}, {zero}")
             case "float16":
+                self._need_half()
                 text = self.emit(f"fpext {stored} {text} to {held}")
             case "bfloat16":
                 wide = vector_of("i32", lanes)
@@ -217,6 +226,8 @@ class Arithmetic:
                 text = self.emit(f"zext {stored} {text} to {wide}")
                 text = self.emit(f"shl {wide} {text}, {sixteen}")
                 text = self.emit(f"bitcast {wide} {text} to {held}")
+            case _:
+                pass
         return Value(text, dtype, lanes)
 
     # --- operators --------------------------------------------------------------------------

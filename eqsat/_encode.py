@@ -19,9 +19,12 @@ from eqsat._values import uniform_number
 from eqsat.ir import (
     Binding,
     Call,
+    CallableType,
     Constant,
     Expr,
+    ExternFunc,
     Function,
+    GlobalVar,
     If,
     MatchCast,
     NullValue,
@@ -91,7 +94,7 @@ def encode(function: Function, words: Vocabulary) -> Program:
         encoder.bind(param, encoder.parameter(param, param.type))
     for block in function.body.blocks:
         for binding in block.bindings:
-            encoder.binding(binding)
+            encoder.binding(binding, is_dataflow=block.is_dataflow)
     outputs = [*encoder.tensors(encoder.value(function.body.result), "the result")]
     return Program(
         nodes=tuple(encoder.nodes),
@@ -129,21 +132,33 @@ class _Encoder:
             case _:
                 return NullValue()
 
-    def binding(self, binding: Binding) -> None:
+    def binding(self, binding: Binding, *, is_dataflow: bool) -> None:
         if isinstance(binding, MatchCast):
             self.bind(binding.var, self._match_cast(binding))
             return
         try:
-            value = self._bound_value(binding)
+            value = self._bound_value(binding, is_dataflow)
         except EqsatError as error:
             error.add_note(f"at {binding.var.name}")
             raise
         self.bind(binding.var, value)
 
-    def _bound_value(self, binding: VarBinding) -> Value:
-        if isinstance(binding.value, Call) and not isinstance(binding.value.op, OpDef):
-            return self._extern(binding, binding.value.type)
-        return self.value(binding.value)
+    def _bound_value(self, binding: VarBinding, is_dataflow: bool) -> Value:
+        value = binding.value
+        if isinstance(value, Call) and not self._is_operator(value):
+            if not is_dataflow and not _is_pure(value):
+                raise EncodeError(
+                    "a call with effects has a fixed place among the others, which the e-graph does "
+                    "not keep; put the pure part of the function into a dataflow block of its own"
+                )
+            if isinstance(value.op, OpDef) and "inplace" in value.op.name:
+                raise EncodeError(f"{value.op.name} overwrites an operand that others may share")
+            return self._extern(binding, value.type)
+        return self.value(value)
+
+    def _is_operator(self, call: Call) -> bool:
+        """Say whether rules may look at the call; `call_tir` and its kin are no such operators."""
+        return isinstance(call.op, OpDef) and self.words.ops.get(call.op.name) is call.op
 
     def _match_cast(self, binding: MatchCast) -> Value:
         value = self.value(binding.value)
@@ -167,8 +182,10 @@ class _Encoder:
                 return [self.value(f) for f in fields]
             case TupleGetItem(inner, index):
                 return self._field(self.value(inner), index)
-            case Call() if isinstance(expr.op, OpDef):
-                return self._call(expr, expr.op)
+            case Call(OpDef() as op) if self._is_operator(expr):
+                return self._call(expr, op)
+            case Call():
+                raise EncodeError("an opaque call stands inside another expression; bind it first")
             case If():
                 raise EncodeError("an If is not in a dataflow block; optimize its branches instead")
             case _:
@@ -304,6 +321,16 @@ def extern_leaves(binding: Binding) -> Iterator[Expr]:
                 )
             case _:
                 pass
+
+
+def _is_pure(call: Call) -> bool:
+    match call.op:
+        case OpDef():
+            return call.op.is_pure
+        case GlobalVar(type=CallableType() as ty) | ExternFunc(type=CallableType() as ty):
+            return ty.is_pure
+        case _:
+            return False
 
 
 def _classes(given: Sequence[object]) -> Iterator[int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from eqsat._snapshot import Cover
+from eqsat._snapshot import Cover, Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Report:
         """Return the report of a saturation and the covers before and after it."""
         return Report(
             num_operators=operators.total(),
-            num_kernels_before=len(before.kernels),
-            num_kernels=len(after.kernels),
+            num_kernels_before=len(_launched(before)),
+            num_kernels=len(_launched(after)),
             estimate_before_s=before.time_s,
             estimate_s=after.time_s,
             gap=after.gap,
@@ -79,7 +79,7 @@ class Report:
             num_classes=saturation.num_classes,
             stop=saturation.stop,
             matches=dict(saturation.matches),
-            templates=dict(Counter(k.template for k in after.kernels)),
+            templates=dict(Counter(k.template for k in _launched(after))),
             phases=phases,
         )
 
@@ -142,3 +142,8 @@ class Report:
         for name, value in self.rows():
             table.add_row(name, value)
         return table
+
+
+def _launched(cover: Cover) -> list[Kernel]:
+    """Return the kernels that run: a view of a tensor in memory moves nothing."""
+    return [k for k in cover.kernels if not k.is_alias]

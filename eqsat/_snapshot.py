@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir import Attrs, Binding, Type
+from eqsat.rules.fusion import ALIAS_VIEWS
 from eqsat.shapes import NO_FACTS, Facts, Shape
 
 ClassId = int
@@ -111,6 +112,11 @@ class Kernel:
     leaves: tuple[ClassId, ...]
     template: str
     time_s: float
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether the root is its leaf's memory under another shape: nothing runs."""
+        return len(self.leaves) == 1 and all(n.op in ALIAS_VIEWS for n in self.nodes.values())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

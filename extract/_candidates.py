@@ -19,6 +19,7 @@ _TRIED = {1: 10, 2: 4}
 _TRIED_OF_MANY = 2
 _MAX_PARTIAL = 24
 _REREAD_LIMIT = 1.5
+_EXPANSION = 0.5
 _RANK: dict[Template, int] = {
     "view": 0,
     "pointwise": 1,
@@ -83,20 +84,14 @@ class CandidateGrower:
     def _repeats_too_much(self, inner: Candidate) -> bool:
         """Tell whether taking in a class that others read too costs more than reading it.
 
-        It can only pay where something that it reads is in memory anyway.
+        Moving alone may be repeated, since it saves a copy. Arithmetic is better done once, where
+        the operands are written, unless it makes much out of little.
         """
         if inner.template in _TILED or inner.template in _BY_ROWS or inner.template == "opaque":
             return True
-        if inner.needs and not any(self._is_written_anyway(leaf, inner) for leaf in inner.needs):
-            return True
         own = self._graph.classes[inner.root].num_bytes
-        return sum(b for _, b in inner.reads) >= _REREAD_LIMIT * own
-
-    def _is_written_anyway(self, leaf: int, inner: Candidate) -> bool:
-        """Tell whether a leaf has other readers, or no kernel of the same root takes it in."""
-        if self._sharing.is_shared[leaf]:
-            return True
-        return all(leaf not in other.interior for other in self.candidates[inner.root])
+        limit = _REREAD_LIMIT if inner.template == "view" else _EXPANSION
+        return sum([b for _, b in inner.reads]) >= limit * own
 
     def _assembled(self, form: Form, chosen: Sequence[Candidate | None]) -> Candidate | None:
         """Return the kernel of `form` with the chosen operands taken in; None where they clash."""

@@ -18,7 +18,7 @@ from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._segments import Segment, split
 from eqsat.extract._sizes import Sizes
 
-DEFAULT_TIME_LIMIT_S = 5.0
+DEFAULT_TIME_LIMIT_S = 2.0
 Progress = Callable[[float], None]
 """progress(fraction): called while it works."""
 
@@ -48,11 +48,12 @@ def extract(
     graph = prepare(snapshot, profile, sizes)
     segments = split(CandidateGrower(graph).run(), graph.outputs)
     solver = _Solver(start_s + time_limit_s)
-    solutions: list[Solution] = []
-    for i, segment in enumerate(segments):
-        tell(0.3 + 0.7 * i / len(segments))
-        solutions.append(solver.solution(segment))
-    best = _cover(graph, segments, solutions)
+    solutions: dict[int, Solution] = {}
+    # The small ones first, so that a large one cannot take their time.
+    for i in sorted(range(len(segments)), key=lambda i: segments[i].num_options):
+        tell(0.3 + 0.6 * len(solutions) / len(segments))
+        solutions[i] = solver.solution(segments[i])
+    best = _cover(graph, segments, [solutions[i] for i in range(len(segments))])
     # The program's own e-nodes, fused: what no rewrite would have given.
     own = _program_cover(snapshot, profile, sizes)
     if own.time_s < best.time_s:

@@ -1,21 +1,20 @@
 """Operators, Relax programs and TensorIR: everything a program is made of."""
 
-from eqsat.ir._types import (
-    CallableType,
-    ObjectType,
-    PrimType,
-    ShapeType,
-    TensorType,
-    TupleType,
-    Type,
-    TypeCheckError,
-    UNKNOWN_DTYPE,
-    UnknownShape,
-    substitute_type,
+from eqsat.ir import (
+    te,
+    tir,
+)
+from eqsat.ir._builder import (
+    BlockBuilder,
+)
+from eqsat.ir._call import (
+    Arg,
+    infer_type,
+    make_call,
 )
 from eqsat.ir._expr import (
-    AttrValue,
     Attrs,
+    AttrValue,
     Binding,
     BindingBlock,
     Call,
@@ -25,8 +24,8 @@ from eqsat.ir._expr import (
     ExternFunc,
     Function,
     GlobalVar,
-    IRModule,
     If,
+    IRModule,
     MatchCast,
     NullValue,
     PrimValue,
@@ -39,48 +38,58 @@ from eqsat.ir._expr import (
     Var,
     VarBinding,
 )
+from eqsat.ir._interpret import (
+    interpret,
+)
+from eqsat.ir._interpret_bind import (
+    RuntimeCheckError,
+)
+from eqsat.ir._interpret_te import (
+    evaluate_te,
+)
+from eqsat.ir._interpret_tir import (
+    run_primfunc,
+)
 from eqsat.ir._op import (
+    REQUIRED,
     Attr,
     AttrKind,
     ComputeArg,
     ComputeResult,
     Numerics,
     OpDef,
-    OpKind,
     Operand,
     OperandKind,
-    REQUIRED,
+    OpKind,
     Required,
     Sample,
 )
-from eqsat.ir._call import (
-    Arg,
-    infer_type,
-    make_call,
-)
-from eqsat.ir._builder import (
-    BlockBuilder,
-)
-from eqsat.ir import (
-    te,
-    tir,
-)
 from eqsat.ir._tir import (
     PrimFunc,
+)
+from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
+    CallableType,
+    ObjectType,
+    PrimType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    TypeCheckError,
+    UnknownShape,
+    substitute_type,
 )
 from eqsat.ir.ops import (
     ALL_OPS,
     op,
     register_op,
 )
-from eqsat.ir._interpret import (
-    RuntimeCheckError,
-    evaluate_te,
-    interpret,
-)
 
 __all__ = [
     "ALL_OPS",
+    "REQUIRED",
+    "UNKNOWN_DTYPE",
     "Arg",
     "Attr",
     "AttrKind",
@@ -112,7 +121,6 @@ __all__ = [
     "PrimFunc",
     "PrimType",
     "PrimValue",
-    "REQUIRED",
     "Required",
     "RuntimeCheckError",
     "Sample",
@@ -127,7 +135,6 @@ __all__ = [
     "TupleType",
     "Type",
     "TypeCheckError",
-    "UNKNOWN_DTYPE",
     "UnknownShape",
     "Var",
     "VarBinding",
@@ -137,6 +144,7 @@ __all__ = [
     "make_call",
     "op",
     "register_op",
+    "run_primfunc",
     "substitute_type",
     "te",
     "tir",

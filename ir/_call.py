@@ -12,14 +12,14 @@ from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, TypeCheckError
 from eqsat.shapes import Dim, EqsatError
 
-Arg = Expr | None | Sequence["Expr"] | Sequence[Dim] | NDArray[np.generic]
+Arg = Expr | None | Sequence["Expr"] | Sequence[Dim] | NDArray[np.generic] | np.generic
 
 
 def make_call(op: OpDef, *args: Arg, **attrs: AttrValue) -> Call:
     """Return the call of `op` with its type inferred.
 
-    A tuple or list stands for a tuple of tensors or a shape, whichever the operand wants; a NumPy array
-    becomes a constant; None is an absent optional operand.
+    A tuple or list stands for a tuple of tensors or a shape, whichever the operand wants; a NumPy
+    array becomes a constant; None is an absent optional operand.
 
     Raises:
         TypeCheckError: too many or missing operands, unknown attributes, or the types do not fit.
@@ -53,8 +53,10 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
         if not operand.optional:
             raise TypeCheckError(f"{where} is missing")
         return NullValue()
-    if isinstance(arg, np.ndarray):
-        arg = Constant(arg)
+    if isinstance(arg, (np.ndarray, np.generic)):
+        arg = Constant(np.asarray(arg))
+    if not isinstance(arg, (Sequence, Expr)):
+        raise TypeCheckError(f"{where} must be an expression or an array, got {arg!r}")
     match operand.kind:
         case OperandKind.TENSOR:
             if isinstance(arg, Sequence) or not isinstance(arg.type, TensorType):
@@ -66,15 +68,17 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
                 raise TypeCheckError(f"{where} must be a tuple of tensors, got {_shown(arg)}")
             return value
         case OperandKind.SHAPE:
-            shape = ShapeExpr(tuple(_dim(d, where) for d in arg)) if isinstance(arg, Sequence) else arg
+            shape = (
+                ShapeExpr(tuple(_dim(d, where) for d in arg)) if isinstance(arg, Sequence) else arg
+            )
             if not isinstance(shape.type, ShapeType):
                 raise TypeCheckError(f"{where} must be a shape, got {_shown(arg)}")
             return shape
 
 
 def _expr(item: object, where: str) -> Expr:
-    if isinstance(item, np.ndarray):
-        return Constant(item)
+    if isinstance(item, (np.ndarray, np.generic)):
+        return Constant(np.asarray(item))
     if isinstance(item, Expr):
         return item
     raise TypeCheckError(f"{where} must hold tensors, got {item!r}")

@@ -1,4 +1,4 @@
-"""Runs programs with NumPy: slow, plain, and what every other way to run them is checked against."""
+"""Runs programs with NumPy: the plain meaning that every other way to run them is checked against."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir import _tir as tir
 from eqsat.ir._expr import (
     AttrValue,
     Call,
@@ -31,11 +32,11 @@ from eqsat.ir._expr import (
     Var,
 )
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
-from eqsat.ir._interpret_te import evaluate_te
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef, OperandKind
-from eqsat.ir._tir import PrimFunc
+from eqsat.ir._tir import Buffer, PrimFunc
 from eqsat.ir._types import ShapeType, TensorType, TupleType, Type
+from eqsat.ir._visit import walk
 from eqsat.shapes import SymDim, evaluate, numpy_dtype
 
 Extern = Callable[..., Any]
@@ -136,7 +137,6 @@ class _Machine:
             case Constant(value):
                 return value
             case ShapeExpr(dims):
-                # -1 stands for "what is left" in a reshape and is no symbol.
                 return tuple(evaluate(d, frame.symbols) for d in dims)
             case PrimValue(value):
                 return evaluate(value, frame.symbols) if isinstance(value, (int, SymDim)) else value
@@ -180,7 +180,8 @@ class _Machine:
     def extern(self, name: str) -> Extern:
         if name not in self.externs:
             raise RuntimeCheckError(
-                f"the external function {name!r} has no NumPy meaning; pass externs={{{name!r}: ...}}"
+                f"the external function {name!r} has no NumPy meaning; pass it as "
+                f"externs={{{name!r}: ...}}"
             )
         return self.externs[name]
 
@@ -257,9 +258,14 @@ def _has_callee(op: OpDef) -> bool:
 
 
 def _named(f: PrimFunc, symbols: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the caller's symbols that do not clash with what the arguments of `f` will bind."""
-    bound = {d.name for p in f.params if hasattr(p, "shape") for d in p.shape if hasattr(d, "name")}  # type: ignore[union-attr]
-    return {k: v for k, v in symbols.items() if k not in bound}
+    """Return the caller's values of the symbols that stand only inside sizes of `f` (n in n + 1).
+
+    A symbol that is a size by itself is bound by the arguments; the rest is not the caller's.
+    """
+    dims = [d for p in f.params if isinstance(p, Buffer) for d in p.shape]
+    inner = {v.name for d in dims for v in walk(d) if isinstance(v, tir.Var)}
+    plain = {d.name for d in dims if isinstance(d, tir.Var)}
+    return {k: v for k, v in symbols.items() if k in inner - plain}
 
 
 def _empty(ty: Type, symbols: Mapping[str, int]) -> NDArray[Any]:
@@ -338,5 +344,3 @@ def _last_uses(s: SeqExpr) -> list[list[Var]]:
         if var not in kept:
             dead[k].append(var)
     return dead
-
-

@@ -51,8 +51,8 @@ def bind_types(names: list[str], types: list[Type], values: list[Any], env: dict
     for k, d, size in equations:
         if unbound := symbols(d) - set(env):
             raise RuntimeCheckError(
-                f"{names[k]}: the symbol {', '.join(sorted(unbound))} of {types[k]} cannot be found "
-                f"from the size {size}; give an argument that has it as a plain size"
+                f"{names[k]}: the symbol {', '.join(sorted(unbound))} of {types[k]} cannot be "
+                f"found from the size {size}; give an argument that has it as a plain size"
             )
         if evaluate(d, env) != size:
             raise _mismatch(names[k], types[k], values[k], env)
@@ -130,7 +130,9 @@ def _mismatch(name: str, ty: Type, value: Any, env: dict[str, int]) -> RuntimeCh
     resolved = substitute_type(ty, known)
     where = ", ".join(f"{s} = {env[s]}" for s in sorted(_type_symbols(ty) & set(env)))
     expected = f"{ty}, that is {resolved} with {where}," if where else f"{ty}"
-    return RuntimeCheckError(f"{name} must be {expected} got {shown(value)}".replace(f"{ty} got", f"{ty}, got"))
+    return RuntimeCheckError(
+        f"{name} must be {expected} got {shown(value)}".replace(f"{ty} got", f"{ty}, got")
+    )
 
 
 def _type_symbols(ty: Type) -> frozenset[str]:

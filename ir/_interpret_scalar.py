@@ -90,7 +90,9 @@ def _divide(a: Any, b: Any) -> Any:
 
 
 def _floor_divide(a: Any, b: Any) -> Any:
-    return np.floor(a / b) if a.dtype.kind not in "iu" else np.floor_divide(a, np.where(b == 0, 1, b))
+    return (
+        np.floor(a / b) if a.dtype.kind not in "iu" else np.floor_divide(a, np.where(b == 0, 1, b))
+    )
 
 
 def _modulo(a: Any, b: Any) -> Any:

@@ -100,7 +100,7 @@ class _Stage:
         """Return the values of `e`; where `mask` is false nothing reads them."""
         match e:
             case Var():
-                return self.grid[e] if e in self.grid else np.int64(self.symbols[e.name])
+                return self.grid[e] if e in self.grid else self._symbol(e.name)
             case IntImm(value, dtype) | FloatImm(value, dtype):
                 return numpy_dtype(dtype).type(value)
             case Binary(op, a, b):
@@ -117,6 +117,12 @@ class _Stage:
                 return self._load(tensor, [self.eval(i, mask) for i in indices], mask)
             case _:
                 raise TypeError(f"not an expression of a tensor stage: {e!r}")
+
+    def _symbol(self, name: str) -> np.int64:
+        if name not in self.symbols:
+            known = ", ".join(sorted(self.symbols)) or "none"
+            raise KeyError(f"the variable {name} has no value; known symbols: {known}")
+        return np.int64(self.symbols[name])
 
     def _select(
         self, condition: PrimExpr, a: PrimExpr, b: PrimExpr, mask: Array | None, *, lazy: bool

@@ -78,8 +78,8 @@ class _Machine:
             raise TypeError(f"{func.name}: {param.name} must be an array, got {argument!r}")
         if argument.dtype != numpy_dtype(param.dtype) or argument.ndim != len(param.shape):
             raise TypeError(
-                f"{func.name}: {param.name} must be {param.dtype} with {len(param.shape)} axes, got "
-                f"{argument.dtype.name} of shape {argument.shape}"
+                f"{func.name}: {param.name} must be {param.dtype} with {len(param.shape)} axes, "
+                f"got {argument.dtype.name} of shape {argument.shape}"
             )
         for axis, (d, n) in enumerate(zip(param.shape, argument.shape, strict=True)):
             if isinstance(d, Var) and d not in self.vars and d.name not in self.symbols:
@@ -137,6 +137,12 @@ class _Machine:
             self.run(b.init)
         self.run(b.body)
 
+    def _symbol(self, name: str) -> np.int64:
+        if name not in self.symbols:
+            known = ", ".join(sorted(self.symbols)) or "none"
+            raise KeyError(f"the variable {name} has no value; known symbols: {known}")
+        return np.int64(self.symbols[name])
+
     def _at(self, buffer: Buffer, indices: Sequence[PrimExpr]) -> tuple[int, ...]:
         at = tuple(int(self.eval(i)) for i in indices)
         shape = self.buffers[buffer].shape
@@ -147,7 +153,7 @@ class _Machine:
     def eval(self, e: PrimExpr) -> Any:
         match e:
             case Var():
-                return self.vars[e] if e in self.vars else np.int64(self.symbols[e.name])
+                return self.vars[e] if e in self.vars else self._symbol(e.name)
             case IntImm(value, dtype) | FloatImm(value, dtype):
                 return numpy_dtype(dtype).type(value)
             case StringImm(value):

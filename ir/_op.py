@@ -53,7 +53,9 @@ class Operand:
     optional: bool = False
 
 
-AttrKind = Literal["int", "ints", "float", "bool", "str", "dtype", "dim", "dims", "floats", "scalar"]
+AttrKind = Literal[
+    "int", "ints", "float", "bool", "str", "dtype", "dim", "dims", "floats", "scalar"
+]
 
 
 class Required(Enum):
@@ -68,7 +70,8 @@ REQUIRED = Required.REQUIRED
 @dataclass(frozen=True, slots=True)
 class Attr:
     """An attribute; `default` is `REQUIRED` where it must be given. `positional` ones may be written
-    without a keyword in TVMScript, after the operands, in order."""
+    without a keyword in TVMScript, after the operands, in order.
+    """
 
     name: str
     kind: AttrKind
@@ -77,8 +80,8 @@ class Attr:
 
 
 ComputeResult = Tensor | tuple[Tensor, ...]
-# compute(args, attrs, out): args has a Tensor per TENSOR operand, a list of Tensors per TENSORS operand,
-# a Shape per SHAPE operand, None where absent; `out` is the inferred type.
+# compute(args, attrs, out): args has a Tensor per TENSOR operand, a list of Tensors per TENSORS
+# operand, a Shape per SHAPE operand, None where absent; `out` is the inferred type.
 ComputeArg = Tensor | list[Tensor] | Shape | None
 
 
@@ -90,11 +93,11 @@ class OpDef:
         name: TVM's name without the leading "relax.", such as "nn.conv2d".
         operands: in the order of the call.
         attrs: with kinds and defaults, in TVM's order.
-        infer: (operand types in order, attrs) → result type; raises TypeCheckError or ShapeError. An
-            absent operand's type is `ObjectType`; a TENSORS operand's type is a `TupleType`.
-        reference: NumPy meaning: one array per TENSOR operand, a list of arrays per TENSORS operand, a
-            tuple of ints per SHAPE operand, None where absent, then every attribute by keyword (dims as
-            ints). Returns an array, or a tuple of arrays for several results.
+        infer: (operand types in order, attrs) → result type; raises TypeCheckError or ShapeError.
+            An absent operand's type is `ObjectType`; a TENSORS operand's type is a `TupleType`.
+        reference: NumPy meaning: one array per TENSOR operand, a list of arrays per TENSORS
+            operand, a tuple of ints per SHAPE operand, None where absent, then every attribute by
+            keyword (dims as ints). Returns an array, or a tuple of arrays for several results.
         kind: how it fuses.
         compute: loop-level meaning.
         numerics: the class of its rounding.
@@ -152,11 +155,11 @@ class Sample:
     """One call for the generic operator test.
 
     Attributes:
-        shapes: per operand: a tuple of sizes, a list of such tuples (TENSORS), `("shape", sizes)` (SHAPE),
-            or None where absent. A size that is a string, such as "n" or "n + 1", is symbolic.
+        shapes: per operand: a tuple of sizes, a list of such tuples (TENSORS),
+            `("shape", sizes)` (SHAPE), or None where absent. A size that is a string, such as "n" or "n + 1", is symbolic.
         attrs: those that are not the default; a dim may be such a string too.
         dtypes: per operand; the last one stands for all that follow.
-        low, high: float values are drawn from this range, integers too (low inclusive, high exclusive).
+        low, high: values are drawn from this range; for integers `high` is exclusive.
         ranges: another range for the operands with these positions, such as indices.
     """
 

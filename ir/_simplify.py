@@ -37,6 +37,7 @@ def simplify(expr: PrimExpr, ranges: Ranges) -> PrimExpr:
     """Return an equal, simpler expression.
 
     Args:
+        expr: any scalar expression.
         ranges: `var: (min, extent)` says `min <= var < min + extent`; an extent None is no bound.
 
     Example:
@@ -136,6 +137,8 @@ class Simplifier:
                 return IntImm(1 - inner.value, "bool") if isinstance(inner, IntImm) else Not(inner)
             case Binary("and" as op, a, b) | Binary("or" as op, a, b):
                 return self._logic(op, self.expr(a), self.expr(b))
+            case _:
+                pass
         old = children(e)
         new = [self.expr(c) for c in old]
         return e if all(n is o for n, o in zip(new, old, strict=True)) else rebuild(e, new)
@@ -235,14 +238,15 @@ class Simplifier:
         number = as_constant(rest)
         if number is not None and k is not None:
             return constant(number // k)
-        single = _single(rest)
-        match single:
+        match _single(rest):
             case Binary("//", x, y):  # (x // a) // b = x // (a b)
                 return self.floordiv(self.poly(x), mul(self.poly(y), c))
             case Binary("%", x, y):  # (x % (a b)) // b = (x // b) % a
                 whole, left = self._split(self.poly(y), c)
                 if not left:
                     return self.mod(self.floordiv(self.poly(x), c), whole)
+            case _:
+                pass
         return _opaque("//", rest, c)
 
     def mod(self, p: Poly, c: Poly) -> Poly:
@@ -263,6 +267,8 @@ class Simplifier:
                 _, left = self._split(self.poly(y), c)
                 if not left:
                     return self.mod(self.poly(x), c)
+            case _:
+                pass
         return _opaque("%", rest, c)
 
     def _split(self, p: Poly, c: Poly) -> tuple[Poly, Poly]:
@@ -413,6 +419,9 @@ class Simplifier:
     def _plain(self, e: PrimExpr) -> Poly:
         return (self if not self.values else Simplifier(self.ranges)).poly(e)
 
+    def _end(self, end: int | PrimExpr) -> Poly:
+        return constant(end) if isinstance(end, int) else self._plain(end)
+
     def _greatest(self, atom: PrimExpr, steps: int) -> Poly | None:
         """Return an upper bound, or None."""
         if steps <= 0:
@@ -422,7 +431,7 @@ class Simplifier:
                 found = self.ranges.get(atom)
                 if found is None or found[1] is None:
                     return None
-                low, extent = (constant(x) if isinstance(x, int) else self._plain(x) for x in found)
+                low, extent = self._end(found[0]), self._end(found[1])
                 return add(add(low, extent), constant(-1))
             case Binary("%", _, b):
                 return add(self._plain(b), constant(-1))

@@ -1,6 +1,8 @@
 """TensorIR: `tir.For`, `tir.Block`, `tir.select` … and the walks over it."""
 
 from eqsat.ir._tir import (
+    COMPARISONS,
+    LOGICAL,
     Binary,
     BinaryOp,
     Block,
@@ -8,7 +10,6 @@ from eqsat.ir._tir import (
     BufferLoad,
     BufferRegion,
     BufferStore,
-    COMPARISONS,
     Cast,
     Evaluate,
     FloatImm,
@@ -17,7 +18,6 @@ from eqsat.ir._tir import (
     IntImm,
     Intrinsic,
     IterVar,
-    LOGICAL,
     Let,
     LoopKind,
     Not,
@@ -51,6 +51,8 @@ from eqsat.ir._visit import (
 )
 
 __all__ = [
+    "COMPARISONS",
+    "LOGICAL",
     "Binary",
     "BinaryOp",
     "Block",
@@ -58,7 +60,6 @@ __all__ = [
     "BufferLoad",
     "BufferRegion",
     "BufferStore",
-    "COMPARISONS",
     "Cast",
     "Evaluate",
     "FloatImm",
@@ -67,7 +68,6 @@ __all__ = [
     "IntImm",
     "Intrinsic",
     "IterVar",
-    "LOGICAL",
     "Let",
     "LoopKind",
     "Not",

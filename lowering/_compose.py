@@ -22,22 +22,45 @@ from eqsat.ir import (
     TensorType,
     Tuple,
     TupleGetItem,
-    TupleType,
     UnknownShape,
     Var,
+    te,
 )
-from eqsat.ir import te
+from eqsat.ir._simplify import simplify
+from eqsat.ir._visit import children, rebuild, topological_tensors, walk
 from eqsat.ir.te import ProducerLoad, Reduce, Tensor
 from eqsat.ir.tir import FloatImm, IntImm, Intrinsic, PrimExpr, const, from_dim
 from eqsat.ir.tir import Var as ScalarVar
-from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import children, rebuild, topological_tensors, walk
 from eqsat.lowering._errors import LoweringError
 from eqsat.shapes import Shape
 
 EXPENSIVE = frozenset(
-    "exp exp2 exp10 log log2 log10 log1p tanh erf sigmoid sin cos tan asin acos atan sinh cosh asinh acosh"
-    " atanh pow atan2 fmod".split()
+    [
+        "exp",
+        "exp2",
+        "exp10",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "tanh",
+        "erf",
+        "sigmoid",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "pow",
+        "atan2",
+        "fmod",
+    ]
 )
 # A body larger than this is kept as a stage of its own: inlining repeats shared terms.
 MAX_INLINED_NODES = 400
@@ -149,7 +172,9 @@ def _shape_of(e: Expr, kernel: str) -> Shape:
 
 def _placeholder(p: Var, kernel: str) -> Tensor:
     if not isinstance(p.type, TensorType) or isinstance(p.type.shape, UnknownShape):
-        raise LoweringError(f"kernel {kernel}: parameter {p.name} is {p.type}, not a tensor of known shape")
+        raise LoweringError(
+            f"kernel {kernel}: parameter {p.name} is {p.type}, not a tensor of known shape"
+        )
     return te.placeholder(p.name, p.type.shape, p.type.dtype)
 
 
@@ -170,7 +195,12 @@ def compose(function: Function) -> Composed:
     outputs = tuple(_own_stage(t, params, outputs[:i]) for i, t in enumerate(outputs))
     stages, outputs = _inline(outputs)
     return Composed(
-        function.name, params, tuple(v for _, v in lifted), stages, outputs, tuple(composer.op_names)
+        function.name,
+        params,
+        tuple(v for _, v in lifted),
+        stages,
+        outputs,
+        tuple(composer.op_names),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from eqsat.ir import te
-from eqsat.ir import TensorType
+from eqsat.ir import TensorType, te
 from eqsat.lowering._kernel import Arg, KernelLaunch
 from eqsat.lowering._target import Target
 from eqsat.lowering._to_tir import to_tir
@@ -19,5 +18,12 @@ def copy_kernel(ty: TensorType, target: Target) -> KernelLaunch:
     assert found is not None
     num_bytes = product(ty.dims) * itemsize(ty.dtype) * 2
     return KernelLaunch(
-        found.func, (Arg("param", 0), Arg("output", 0)), (), (), found.template, 0, num_bytes
+        found.func,
+        (Arg("param", 0), Arg("output", 0)),
+        (),
+        (),
+        found.template,
+        found.steps,
+        0,
+        num_bytes,
     )

@@ -45,7 +45,11 @@ def group_single_ops(module: IRModule, function: str = "main") -> IRModule:
     for block in main.body.blocks:
         bindings: list[Binding] = []
         for b in block.bindings:
-            if isinstance(b, VarBinding) and isinstance(b.value, Call) and isinstance(b.value.op, OpDef):
+            if (
+                isinstance(b, VarBinding)
+                and isinstance(b.value, Call)
+                and isinstance(b.value.op, OpDef)
+            ):
                 kernel, args = _kernel_of(b.value, b.value.op, functions)
                 functions[kernel.name] = kernel
                 call = Call(GlobalVar(kernel.name), args, {}, b.value.type, span=b.value.span)
@@ -82,7 +86,5 @@ def _kernel_of(
         k += 1
         name = f"{base}_{k}"
     attrs = {"primitive": True, "template": TEMPLATES[op.kind]}
-    function = Function(
-        name, tuple(params.values()), body, call.type, is_private=True, attrs=attrs
-    )
+    function = Function(name, tuple(params.values()), body, call.type, is_private=True, attrs=attrs)
     return function, tuple(params)

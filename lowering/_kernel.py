@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir import Function, TensorType
-from eqsat.ir.te import ProducerLoad, Reduce, Tensor
-from eqsat.ir.tir import Binary, Buffer, Intrinsic, IntImm, PrimExpr, PrimFunc, Select, Var
 from eqsat.ir._visit import children, producers
+from eqsat.ir.te import ProducerLoad, Reduce, Tensor
+from eqsat.ir.tir import Binary, Buffer, IntImm, Intrinsic, PrimExpr, PrimFunc, Select, Var
 from eqsat.lowering._compose import Composed, compose
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._target import Target
 from eqsat.lowering._to_tir import to_tir
 from eqsat.lowering.schedule._packing import Packing
+from eqsat.lowering.schedule._schedule import Schedule
 from eqsat.lowering.templates._choose import schedule
 from eqsat.shapes import Dim, dim_max, dim_min, itemsize, product, sym
 
@@ -27,7 +28,8 @@ ArgKind = Literal["param", "lifted", "output", "temp", "packed"]
 @dataclass(frozen=True, slots=True)
 class Arg:
     """What a parameter of a PrimFunc is bound to: the kernel's parameter, a constant lifted from its
-    body, an output, an intermediate, or the result of `KernelLaunch.packings[index]`."""
+    body, an output, an intermediate, or the result of `KernelLaunch.packings[index]`.
+    """
 
     kind: ArgKind
     index: int
@@ -42,6 +44,7 @@ class KernelLaunch:
     packings: tuple[Packing, ...]
     sources: tuple[tuple[Arg, ...], ...]
     template: str
+    steps: Schedule
     flops: Dim
     bytes_moved: Dim
 
@@ -143,10 +146,14 @@ class _Kernel:
         flops, num_bytes = _work(stages, read, out)
         return KernelLaunch(
             found.func,
-            (*(args[k] for k in found.origin), *(Arg("packed", k) for k in range(len(found.packings)))),
+            (
+                *(args[k] for k in found.origin),
+                *(Arg("packed", k) for k in range(len(found.packings))),
+            ),
             found.packings,
             tuple(tuple(where[b] for b in p.sources) for p in found.packings),
             found.template,
+            found.steps,
             flops,
             num_bytes,
         )
@@ -166,30 +173,39 @@ def _work(stages: Sequence[Tensor], read: Collection[Tensor], out: Tensor) -> tu
     """Return (floating-point operations, bytes that must be moved) of one launch."""
     flops: Dim = 0
     for t in stages:
-        points = product(t.shape)
-        body = t.body
-        if isinstance(body, Reduce):
-            points = points * product(to_dim(a.domain.extent) for a in body.axes)
-            flops = flops + points * (1 + _num_operations(body.value))
-        elif body is not None:
-            flops = flops + points * _num_operations(body)
+        if t.body is None:
+            continue
+        extents: dict[Var, Dim] = dict(zip(t.axes, t.shape, strict=True))
+        value = t.body
+        if isinstance(value, Reduce):
+            extents |= {a.var: to_dim(a.domain.extent) for a in value.axes}
+            flops = flops + product(extents.values())
+            value = value.value
+        flops = flops + _operations(value, extents)[0]
     num_bytes: Dim = 0
     for t in (*read, out):
         num_bytes = num_bytes + product(t.shape) * itemsize(t.dtype)
     return flops, num_bytes
 
 
-def _num_operations(e: PrimExpr) -> int:
-    """Return how many operations one evaluation takes, index arithmetic left out."""
-    match e:
-        case ProducerLoad():
-            return 0
-        case Select(_, a, b):
-            return _num_operations(a) + _num_operations(b)
-        case Binary() | Intrinsic():
-            return 1 + sum(_num_operations(c) for c in children(e))
-        case _:
-            return sum(_num_operations(c) for c in children(e))
+def _operations(e: PrimExpr, extents: Mapping[Var, Dim]) -> tuple[Dim, frozenset[Var]]:
+    """Return how many operations `e` takes over all its points, and the axes that it depends on.
+
+    A term that does not depend on an axis is counted once for it: it is hoisted or packed.
+    """
+    if isinstance(e, Var):
+        return 0, frozenset({e} & extents.keys())
+    parts = [_operations(c, extents) for c in children(e)]
+    axes = frozenset(v for _, part in parts for v in part)
+    if isinstance(e, ProducerLoad):
+        return 0, axes
+    total: Dim = 0
+    for k, (n, _) in enumerate(parts):
+        if not (isinstance(e, Select) and k == 0):
+            total = total + n
+    if isinstance(e, Intrinsic) or (isinstance(e, Binary) and e.dtype != "bool"):
+        total = total + product(extents[v] for v in extents if v in axes)
+    return total, axes
 
 
 def to_dim(e: PrimExpr) -> Dim:
@@ -221,5 +237,3 @@ def to_dim(e: PrimExpr) -> Dim:
         case _:
             pass
     raise LoweringError(f"{e} is no size")
-
-

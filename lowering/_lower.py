@@ -19,6 +19,7 @@ from eqsat.ir import (
     NullValue,
     OpDef,
     ShapeExpr,
+    ShapeType,
     TensorType,
     Tuple,
     TupleGetItem,
@@ -26,6 +27,7 @@ from eqsat.ir import (
     Var,
 )
 from eqsat.ir.tir import Buffer, IntImm
+from eqsat.lowering._copy import copy_kernel
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._grouping import group_single_ops
 from eqsat.lowering._kernel import Arg, KernelLaunch, LoweredKernel, lower_kernel
@@ -143,6 +145,8 @@ class _Lowering:
                 return items[index]
             case Call(GlobalVar() as callee, args):
                 return self.call(callee.name, args)
+            case ShapeExpr():  # carries symbols, which kernels know by name
+                return ()
             case _:
                 raise LoweringError(
                     f"{self.main.name} binds a {type(e).__name__}; native code is made of kernel calls, "
@@ -159,7 +163,12 @@ class _Lowering:
         return self.constants[key]
 
     def _check_cast(self, b: MatchCast) -> None:
-        bound = {n for p in self.main.params if isinstance(p.type, TensorType) for n in symbols(p.type.dims)}
+        bound = {
+            n
+            for p in self.main.params
+            if isinstance(p.type, TensorType)
+            for n in symbols(p.type.dims)
+        }
         if isinstance(b.type, TensorType) and not symbols(b.type.dims) <= bound:
             raise LoweringError(
                 f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds symbols by "
@@ -171,7 +180,11 @@ class _Lowering:
     def call(self, name: str, args: Sequence[Expr]) -> _Value:
         function = self.module.functions.get(name)
         if not isinstance(function, Function):
-            raise LoweringError(f"{self.main.name} calls {name}, which is no Relax function of the module")
+            raise LoweringError(
+                f"{self.main.name} calls {name}, which is no Relax function of the module"
+            )
+        tensors = tuple(p for p in function.params if not isinstance(p.type, ShapeType))
+        function = replace(function, params=tensors)
         values = [self.value(a) for a in args]
         slots = [s for v in values for s in _leaves(v)]
         if len(slots) != len(function.params):
@@ -191,10 +204,13 @@ class _Lowering:
     def emit(self, kernel: LoweredKernel, args: Sequence[int], function: Function) -> _Value:
         base = function.name
         outputs = [
-            self.slot(f"{base}_out{k or ''}", ty, "workspace") for k, ty in enumerate(kernel.outputs)
+            self.slot(f"{base}_out{k or ''}", ty, "workspace")
+            for k, ty in enumerate(kernel.outputs)
         ]
         temps = [self.slot(f"{base}_tmp{k}", ty, "workspace") for k, ty in enumerate(kernel.temps)]
-        lifted = [self.constant(v, TensorType(tuple(v.shape), dtype_name(v.dtype))) for v in kernel.lifted]
+        lifted = [
+            self.constant(v, TensorType(tuple(v.shape), dtype_name(v.dtype))) for v in kernel.lifted
+        ]
 
         def bound(a: Arg, launch: KernelLaunch) -> int:
             match a.kind:
@@ -223,7 +239,7 @@ class _Lowering:
         key = (id(packing), *sources)
         if key not in self.packed:
             self.keep.append(packing)
-            arrays = {}
+            arrays: dict[Buffer, NDArray[np.generic]] = {}
             for buffer, s in zip(packing.sources, sources, strict=True):
                 value = self.slots[s].value
                 assert value is not None
@@ -264,8 +280,6 @@ class _Lowering:
 
     def _copy(self, s: int) -> int:
         """Return an output slot with a copy of slot `s`, whose memory belongs to someone else."""
-        from eqsat.lowering._copy import copy_kernel
-
         slot = self.slots[s]
         out = self.slot(f"{slot.name}_copy", slot.type, "output")
         launch = copy_kernel(slot.type, self.target)
@@ -323,4 +337,3 @@ def _is_view(function: Function) -> bool:
                 return False
             current = b.var
     return function.body.result is current and current is not function.params[0]
-

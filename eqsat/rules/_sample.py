@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from eqsat.ir import (
-    AttrKind,
     AttrValue,
     ObjectType,
     ShapeType,
@@ -18,6 +17,17 @@ from eqsat.ir import (
     Type,
     infer_type,
     op,
+)
+from eqsat.rules._draw import (
+    CHOICES,
+    DTYPES,
+    axes,
+    broadcast_target,
+    by_kind,
+    pad_width,
+    permutation,
+    reshape_target,
+    size,
 )
 from eqsat.rules._language import (
     AttrSpec,
@@ -42,18 +52,7 @@ from eqsat.rules._terms import (
 from eqsat.shapes import EqsatError, Shape, is_float
 
 LITERAL = "literal"
-SIZES = (1, 2, 3, 4, 2, 3)
 NUMBERS = (1.0, 2.0, -2.0, 0.5, 4.0, 3.0, 0.25, 0.125, -1.0, 6.0, 1 / 3, 1 / 6, 0.0, 12.0, 8.0)
-DTYPES = ("float64", "float32", "int64", "int32", "bool")
-CHOICES: dict[str, tuple[AttrValue, ...]] = {
-    "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
-    "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
-    "pool_size": ((1, 1), (2, 2), (3, 2)),
-    "padding": ((0, 0, 0, 0), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 2), (2, 0, 2, 0)),
-    "groups": (1, 1, 2, 3),
-    "out_layout": ("NCHW", "NCHW", None, "NHWC"),
-    "epsilon": (1e-5, 0.5),
-}
 BOOLEAN_FIRST = frozenset({"where", "logical_not"})
 
 
@@ -146,19 +145,16 @@ class Sampler:
 
     # --- tensors ----------------------------------------------------------------------------
 
-    def _size(self) -> int:
-        return 0 if self.rng.random() < 0.04 else self.rng.choice(SIZES)
-
     def _base_shape(self) -> tuple[int, ...]:
         rank = 4 if self.wants_image else self.rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))
         if self.rng.random() < 0.25:
-            return (self._size(),) * rank
-        return tuple(self._size() for _ in range(rank))
+            return (size(self.rng),) * rank
+        return tuple(size(self.rng) for _ in range(rank))
 
     def _shape(self, spec: TensorSpec) -> tuple[int, ...]:
         if spec.axes is not None:
             named = tuple(
-                a if isinstance(a, int) else self.letters.setdefault(a, self._size())
+                a if isinstance(a, int) else self.letters.setdefault(a, size(self.rng))
                 for a in spec.axes
             )
             leading = self._like_base(self.base[:2]) if spec.leading else ()
@@ -260,36 +256,8 @@ class Sampler:
         assert isinstance(ty, TensorType)
         dims = tuple(d for d in ty.dims if isinstance(d, int))
         if name == "broadcast_to":
-            return self._broadcast_target(dims)
-        return self._reshape_target(dims)
-
-    def _broadcast_target(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        rng = self.rng
-        if rng.random() < 0.2:
-            return dims
-        if len(self.base) >= len(dims) and rng.random() < 0.7:
-            return self.base
-        grown = tuple(self._size() if d == 1 and rng.random() < 0.5 else d for d in dims)
-        return (*(rng.choice(((), (2,), (1,), (3, 1)))), *grown)
-
-    def _reshape_target(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        rng = self.rng
-        kind = rng.random()
-        if 0 in dims and kind < 0.5:
-            return (self._size(), 0)
-        if kind < 0.15:
-            return dims
-        if kind < 0.3:
-            return (*(1,) * rng.randint(1, 2), *dims)
-        if kind < 0.5 and len(dims) >= 2:
-            return (math.prod(dims[:-1]), dims[-1])
-        if kind < 0.65 and len(dims) >= 2:
-            return (*dims[:-2], dims[-2] * dims[-1])
-        if kind < 0.8:
-            merged = list(dims)
-            rng.shuffle(merged)
-            return tuple(merged)
-        return (math.prod(dims),)
+            return broadcast_target(self.rng, dims, self.base)
+        return reshape_target(self.rng, dims)
 
     def _attr(self, term: OpTerm, name: str, types: list[Type], variable: str) -> AttrValue:
         spec = self.rule.specs[variable]
@@ -297,11 +265,11 @@ class Sampler:
         rank, dims = _rank_and_dims(types)
         match name:
             case "axes" if term.op == "permute_dims":
-                return self._permutation(rank)
+                return permutation(self.rng, rank)
             case "axis" | "axes" if spec.kind == "int":
                 return self.rng.randrange(-rank, rank) if rank else 0
             case "axis" | "axes":
-                return self._axes(term.op, rank, dims)
+                return axes(self.rng, term.op, rank, dims)
             case "indices_or_sections":
                 return self._sections(dims, term)
             case "begin" | "end":
@@ -309,67 +277,29 @@ class Sampler:
             case "strides" if term.op == "strided_slice":
                 return self._slice_strides(term)
             case "pad_width":
-                return self._pad_width(rank)
+                return pad_width(self.rng, rank)
             case "dtype" | "out_dtype":
                 return self.rng.choice((*DTYPES, self.dtype))
             case _ if name in CHOICES:
                 return self.rng.choice(CHOICES[name])
             case _:
-                return self._by_kind(spec.kind)
+                return by_kind(self.rng, spec.kind)
 
     def _slice_strides(self, term: OpTerm) -> AttrValue:
-        axes = self._concrete(dict(term.attrs)["axes"])
-        count = len(axes) if isinstance(axes, tuple) else 1
+        sliced = self._concrete(dict(term.attrs)["axes"])
+        count = len(sliced) if isinstance(sliced, tuple) else 1
         return self.rng.choice((None, (1,) * count, (1,) * count, (2,) * count))
-
-    def _by_kind(self, kind: AttrKind) -> AttrValue:
-        match kind:
-            case "bool":
-                return self.rng.random() < 0.5
-            case "int":
-                return self.rng.choice((0, 1, 2))
-            case "float":
-                return self.rng.choice((0.1, 0.5, 1.0))
-            case _:
-                return None
-
-    def _permutation(self, rank: int) -> AttrValue:
-        kind = self.rng.random()
-        axes = list(range(rank))
-        if kind < 0.1:
-            return None
-        if kind < 0.4 and rank >= 2:
-            axes[-2:] = axes[:-3:-1]
-        elif kind < 0.85:
-            self.rng.shuffle(axes)
-        return tuple(a - rank if self.rng.random() < 0.2 else a for a in axes)
-
-    def _axes(self, name: str, rank: int, dims: tuple[int, ...]) -> AttrValue:
-        rng = self.rng
-        if name == "expand_dims":
-            return (rng.randrange(-rank - 1, rank + 1),)
-        if name == "squeeze":
-            units = [a for a in range(rank) if dims[a] == 1]
-            return tuple(rng.sample(units, rng.randint(1, len(units)))) if units else None
-        if rng.random() < 0.1 or rank == 0:
-            return None
-        if rng.random() < 0.45:
-            count = rng.choice((1, 1, rng.randint(1, rank)))
-            chosen = list(range(rank - count, rank))
-        else:
-            chosen = rng.sample(range(rank), rng.randint(1, rank))
-        return tuple(a - rank if rng.random() < 0.4 else a for a in chosen)
 
     def _sections(self, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
         axis = self._concrete(dict(term.attrs)["axis"])
-        size = dims[axis] if isinstance(axis, int) else 0
+        extent = dims[axis] if isinstance(axis, int) else 0
         if self.rng.random() < 0.4:
             return self.rng.choice((2, 2, 3, 1, 4))
         cut = self._concat_cut(term, axis)
         if cut is not None and self.rng.random() < 0.6:
             return (cut,)
         cuts = self.rng.choice((1, 1, 2, 3))
-        return tuple(sorted(self.rng.randint(0, size) for _ in range(cuts)))
+        return tuple(sorted(self.rng.randint(0, extent) for _ in range(cuts)))
 
     def _concat_cut(self, term: OpTerm, axis: AttrValue) -> int | None:
         """Return where the first operand of a concat ends, if `term` reads one along `axis`."""
@@ -383,31 +313,23 @@ class Sampler:
         assert isinstance(first, TensorType)
         if not isinstance(joined, int) or joined % first.ndim != axis % first.ndim:
             return None
-        size = first.dims[joined]
-        return size if isinstance(size, int) else None
+        end = first.dims[joined]
+        return end if isinstance(end, int) else None
 
     def _bounds(self, name: str, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
-        axes = self._concrete(dict(term.attrs)["axes"])
-        sizes = [dims[a] for a in axes if isinstance(a, int)] if isinstance(axes, tuple) else []
-        cut = self._concat_cut(term, axes[0] if isinstance(axes, tuple) else None)
+        sliced = self._concrete(dict(term.attrs)["axes"])
+        if not isinstance(sliced, tuple):
+            return ()
+        sizes = [dims[a] for a in sliced if isinstance(a, int)]
+        cut = self._concat_cut(term, sliced[0])
         if cut is not None and len(sizes) == 1 and self.rng.random() < 0.7:
-            return (
-                (self.rng.choice((0, cut)),)
-                if name == "begin"
-                else (self.rng.choice((cut, *sizes)),)
-            )
+            return (self.rng.choice((0, cut) if name == "begin" else (cut, *sizes)),)
         whole = self.rng.random() < 0.5
         if name == "begin":
             return tuple(0 if whole else self.rng.randint(0, d) for d in sizes)
         return tuple(
             d + self.rng.choice((0, 0, 5)) if whole else self.rng.randint(0, d) for d in sizes
         )
-
-    def _pad_width(self, rank: int) -> AttrValue:
-        if self.rng.random() < 0.3:
-            return (0,) * (2 * rank)
-        quiet = 4 if rank == 4 and self.rng.random() < 0.8 else 0
-        return (*(0,) * quiet, *(self.rng.choice((0, 1, 2)) for _ in range(2 * rank - quiet)))
 
 
 def _rank_and_dims(types: list[Type]) -> tuple[int, tuple[int, ...]]:

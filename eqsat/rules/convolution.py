@@ -38,6 +38,7 @@ OtherKernel = Annotated[Pattern, tensor("u i p q", dtype="float")]
 PointKernel = Annotated[Pattern, tensor("o c 1 1", dtype="float")]
 OutputScale = Annotated[Pattern, tensor("o 1 1", dtype="float")]
 BatchedOutputScale = Annotated[Pattern, tensor("1 o 1 1", dtype="float")]
+BatchedOtherScale = Annotated[Pattern, tensor("1 u 1 1", dtype="float")]
 InputScale = Annotated[Pattern, tensor("c 1 1", dtype="float")]
 BatchedInputScale = Annotated[Pattern, tensor("1 c 1 1", dtype="float")]
 
@@ -152,9 +153,7 @@ def _joined_padding(padding: AttrValue, widths: AttrValue) -> tuple[int, int, in
     return top + above, left + before, bottom + below, right + behind
 
 
-@convolution.rule(
-    source="a convolution pads with zeros", when=[pads_only_space("e"), is_nchw("out")]
-)
+@convolution.rule(source="a convolution pads with zeros", when=[pads_only_space("e")])
 def pad_into_convolution(
     x: Image,
     w: Kernel,
@@ -224,17 +223,58 @@ def _first_outputs(w: Known) -> tuple[int, ...] | None:
     return (first,) if isinstance(first, int) else None
 
 
-@merged_convolutions.rule(
-    source=MERGE,
-    when=[is_not_constant("x"), is_constant("v"), is_constant("w"), is_nchw("out")],
-    ordered=("v", "w"),
-)
+TWO_KERNELS = (is_not_constant("x"), is_constant("v"), is_constant("w"), is_nchw("out"))
+
+
+@merged_convolutions.rule(source=MERGE, when=TWO_KERNELS, ordered=("v", "w"))
 def parallel_convolutions_merge(
     x: Image, v: Kernel, w: OtherKernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
 ) -> Sides:
     both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out)
     parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
     return (_conv(x, v, s, p, d, 1, out), _conv(x, w, s, p, d, 1, out)), (parts[0], parts[1])
+
+
+TWO_BIASES = (*TWO_KERNELS, is_constant("a"), is_constant("b"))
+
+
+@merged_convolutions.rule(source=MERGE, when=TWO_BIASES, ordered=("v", "w"))
+def parallel_biased_convolutions_merge(
+    x: Image,
+    v: Kernel,
+    w: OtherKernel,
+    a: BatchedOutputScale,
+    b: BatchedOtherScale,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    out: StrAttr,
+) -> Sides:
+    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
+    parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
+    one, other = _conv(x, v, s, p, d, 1, out) + a, _conv(x, w, s, p, d, 1, out) + b
+    return (one, other), (parts[0], parts[1])
+
+
+@merged_convolutions.rule(source=MERGE, when=TWO_BIASES, ordered=("v", "w"))
+def parallel_rectified_convolutions_merge(
+    x: Image,
+    v: Kernel,
+    w: OtherKernel,
+    a: BatchedOutputScale,
+    b: BatchedOtherScale,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    out: StrAttr,
+) -> Sides:
+    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
+    parts = ops.split(ops.nn.relu(both), indices_or_sections=compute(_first_outputs, v), axis=1)
+    one, other = _conv(x, v, s, p, d, 1, out) + a, _conv(x, w, s, p, d, 1, out) + b
+    return (ops.nn.relu(one), ops.nn.relu(other)), (parts[0], parts[1])
+
+
+# --- pooling --------------------------------------------------------------------------------
 
 
 @predicate

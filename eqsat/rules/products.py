@@ -260,6 +260,19 @@ def parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP) -> Sides:
     return (x @ v, x @ w), (parts[0], parts[1])
 
 
+@merged_products.rule(
+    source=MERGE,
+    when=[*TWO_WEIGHTS, is_constant("a"), is_constant("b")],
+    ordered=("v", "w"),
+)
+def parallel_linear_layers_merge(
+    x: Rows, v: MatrixKN, w: MatrixKP, a: VectorN, b: VectorP
+) -> Sides:
+    rows = x @ ops.concat([v, w], axis=1) + ops.concat([a, b], axis=0)
+    parts = ops.split(rows, indices_or_sections=compute(_two_parts, v), axis=-1)
+    return (x @ v + a, x @ w + b), (parts[0], parts[1])
+
+
 @merged_products.rule(source=MERGE, when=THREE_WEIGHTS, ordered=("v", "w", "u"))
 def three_parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ) -> Sides:
     all_three = x @ ops.concat([v, w, u], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from eqsat.ir.frontend._errors import ImportModelError
 if TYPE_CHECKING:
     import onnx
 
-_SMALL_BYTES = 1024
+_SMALL_ELEMENTS = 256
 _OLDEST_OPSET = 7  # before it, operators broadcast by attributes
 _MAX_EXPANSIONS = 8
 _DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -41,6 +42,7 @@ def load_model(
         ImportModelError: no readable or valid ONNX, or it has operators that are not supported.
     """
     model, name = _read(source)
+    _check_text(model, name)
     opset = _checked_opset(model, name)
     functions = {_label(f.domain, f.name) for f in model.functions}
     expandable = _expandable(model, opset, supported, functions)
@@ -97,6 +99,31 @@ def _parse(content: bytes, name: str) -> onnx.ModelProto:
     if not model.graph.node and not model.graph.output:
         raise ImportModelError(f"{name}: holds no graph; is it an ONNX model?")
     return model
+
+
+def _check_text(model: onnx.ModelProto, name: str) -> None:
+    """Raise where a name is no text: protobuf hands damaged ones out as bytes."""
+    graphs, nodes = [model.graph], [n for f in model.functions for n in f.node]
+    texts: list[object] = [o.domain for o in model.opset_import]
+    for f in model.functions:
+        texts += [f.domain, f.name, *f.input, *f.output, *f.attribute]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            nodes.extend(graph.node)
+            texts += [graph.name, *(t.name for t in graph.initializer)]
+            for value in (*graph.input, *graph.output):
+                dims = value.type.tensor_type.shape.dim
+                texts += [value.name, *(d.dim_param for d in dims)]
+            continue
+        node = nodes.pop()
+        texts += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        for a in node.attribute:
+            texts.append(a.name)
+            if a.HasField("g"):
+                graphs.append(a.g)
+    if broken := next((t for t in texts if not isinstance(t, str)), None):
+        raise ImportModelError(f"{name}: the name {broken!r} is no UTF-8 text; the file is damaged")
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -275,7 +302,7 @@ def _set_weights_aside(
     import onnx
     from onnx import helper
 
-    weights = {i.name: i for i in model.graph.initializer if i.ByteSize() > _SMALL_BYTES}
+    weights = {i.name: i for i in model.graph.initializer if math.prod(i.dims) > _SMALL_ELEMENTS}
     light = onnx.ModelProto()
     for field, value in model.ListFields():
         if field.name != "graph":

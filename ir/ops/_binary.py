@@ -195,9 +195,7 @@ _DIVIDEND = _samples("float32", "int32", "int64", low=-9, high=6, low2=1)
 
 BINARY: tuple[OpDef, ...] = (
     _binary("add", _number, np.add, lambda a, b: a + b, _ARITHMETIC, onnx=("Add",)),
-    _binary(
-        "divide", _number, truncating_divide, lambda a, b: a / b, _DIVIDEND, onnx=("Div",)
-    ),
+    _binary("divide", _number, truncating_divide, lambda a, b: a / b, _DIVIDEND, onnx=("Div",)),
     _binary("floor_divide", _number, _floor_divide, _floor_divide_body, _DIVIDEND),
     _binary(
         "log_add_exp", _float, np.logaddexp, _log_add_exp, _samples("float32"), Numerics.ROUNDING
@@ -276,8 +274,6 @@ def _infer_where(types: Sequence[Type], attrs: Attrs) -> Type:
     )
     require_bool(condition, "condition")
     return TensorType(broadcast_types(condition, x1, x2), same_dtype(x1, x2), x1.vdevice)
-
-
 
 
 WHERE = OpDef(

@@ -95,7 +95,8 @@ def same_dtype(*types: TensorType) -> str:
             continue
         if result != UNKNOWN_DTYPE:
             raise TypeCheckError(
-                f"operands must have one dtype, got {result} and {ty.dtype}; convert one with astype"
+                f"operands must have one dtype, got {result} and {ty.dtype}; "
+                "convert one with astype"
             )
         result = ty.dtype
     return result
@@ -379,13 +380,11 @@ def reduce_over(
     keepdims: bool = False,
     element: Callable[..., PrimExpr] | None = None,
 ) -> Tensor:
-    """Return the reduction over `axes` of `x` (or of `element(*indices)`), wide for narrow floats."""
+    """Return the reduction over `axes` of `x` (or of `element(*indices)`), narrow floats widened."""
     k = {a: reduce_axis(x.shape[a], f"k{a}") for a in axes}
     value = element or (lambda *i: widen(x[i]))
     kept = [a for a in range(x.ndim) if a not in k]
-    shape = tuple(
-        1 if a in k else x.shape[a] for a in range(x.ndim) if keepdims or a not in k
-    )
+    shape = tuple(1 if a in k else x.shape[a] for a in range(x.ndim) if keepdims or a not in k)
 
     def body(*i: PrimExpr) -> Any:
         at = dict(zip(range(x.ndim) if keepdims else kept, i, strict=True))

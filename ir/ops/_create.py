@@ -136,7 +136,8 @@ def _scalar(attrs: Attrs, name: str) -> _Scalar | None:
 
 def _arange_bounds(attrs: Attrs) -> tuple[_Scalar, _Scalar, _Scalar]:
     start, end, step = (_scalar(attrs, n) for n in ("start", "end", "step"))
-    assert start is not None and step is not None
+    assert start is not None
+    assert step is not None
     if isinstance(step, (int, float)) and step == 0:
         raise TypeCheckError("arange needs a step that is not 0")
     return (0, start, step) if end is None else (start, end, step)
@@ -153,8 +154,8 @@ def _arange_length(start: _Scalar, end: _Scalar, step: _Scalar) -> Dim:
     if isinstance(start, SymDim) or isinstance(end, SymDim) or isinstance(step, SymDim):
         if isinstance(start, float) or isinstance(end, float) or not isinstance(step, int):
             raise TypeCheckError(
-                f"arange({start}, {end}, {step}) mixes sizes and floats, or steps by a size; use an "
-                "integer arange and scale it"
+                f"arange({start}, {end}, {step}) mixes sizes and floats, or steps by a size; use "
+                "an integer arange and scale it"
             )
         count = ceildiv(end - start, step) if step > 0 else ceildiv(start - end, -step)
         return dim_max(count, 0)
@@ -175,9 +176,7 @@ def _arange_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
     return gather_from("arange", out, body)
 
 
-def _arange(
-    *, start: float, end: float | None, step: float, dtype: str | None
-) -> Array:
+def _arange(*, start: float, end: float | None, step: float, dtype: str | None) -> Array:
     first, last = (0, start) if end is None else (start, end)
     integral = all(isinstance(v, int) for v in (first, last, step))
     count = max(0, int(np.ceil((last - first) / step)))
@@ -303,9 +302,7 @@ CREATE: tuple[OpDef, ...] = (
         "eye_like",
         (Operand("x"),),
         _infer_eye_like,
-        lambda x, *, k, dtype: np.eye(
-            *x.shape, k, dtype=numpy_dtype(dtype) if dtype else x.dtype
-        ),
+        lambda x, *, k, dtype: np.eye(*x.shape, k, dtype=numpy_dtype(dtype) if dtype else x.dtype),
         OpKind.CREATE,
         attrs=(Attr("k", "dim", 0), _DTYPE),
         compute=_eye_compute,
@@ -338,4 +335,3 @@ CREATE: tuple[OpDef, ...] = (
     _triangle("tril", np.tril, lower=True),
     _triangle("triu", np.triu, lower=False),
 )
-

@@ -58,9 +58,7 @@ def _infer_shape_to_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
     return TensorType((ndim,) if ndim >= 0 else UnknownShape(1), "int64")
 
 
-def _shape_to_tensor_compute(
-    args: Sequence[ComputeArg], attrs: Attrs, out: Type
-) -> ComputeResult:
+def _shape_to_tensor_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
     dims = args[0]
     assert isinstance(dims, tuple)
 

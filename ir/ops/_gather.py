@@ -60,9 +60,7 @@ def _gather_elements(x: Array, indices: Array, *, axis: int) -> Array:
     return x[tuple(where)]
 
 
-def _gather_elements_compute(
-    args: Sequence[ComputeArg], attrs: Attrs, out: Type
-) -> ComputeResult:
+def _gather_elements_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
     x, indices = tensor(args[0]), tensor(args[1])
     axis = axis_attr(attrs, x.ndim)
 
@@ -77,7 +75,9 @@ def _index_depth(indices: TensorType, what: str) -> int:
     """Return the length of the last axis of `indices`, which must be a number."""
     dims = known_dims(indices)
     if dims is None or not dims or not isinstance(dims[-1], int):
-        raise TypeCheckError(f"{what} needs indices whose last axis has a known size, got {indices}")
+        raise TypeCheckError(
+            f"{what} needs indices whose last axis has a known size, got {indices}"
+        )
     return dims[-1]
 
 
@@ -102,8 +102,10 @@ def _gather_nd(x: Array, indices: Array, *, batch_dims: int) -> Array:
         np.arange(x.shape[b]).reshape((-1,) + (1,) * (len(lead) - b - 1)) for b in range(batch_dims)
     ]
     where += [resolve_indices(indices[..., d], x.shape[batch_dims + d]) for d in range(depth)]
-    return x[tuple(np.broadcast_to(w, lead) for w in where)] if where else np.broadcast_to(
-        x, (*lead, *x.shape)
+    return (
+        x[tuple(np.broadcast_to(w, lead) for w in where)]
+        if where
+        else np.broadcast_to(x, (*lead, *x.shape))
     )
 
 
@@ -172,9 +174,7 @@ def _infer_scatter_nd(types: Sequence[Type], attrs: Attrs) -> Type:
 
 
 def _scatter_nd(x: Array, indices: Array, updates: Array, *, reduction: str) -> Array:
-    where = tuple(
-        resolve_indices(indices[..., d], x.shape[d]) for d in range(indices.shape[-1])
-    )
+    where = tuple(resolve_indices(indices[..., d], x.shape[d]) for d in range(indices.shape[-1]))
     return _scatter_at(x.copy(), where, updates, reduction)
 
 
@@ -184,8 +184,10 @@ def _infer_index_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
         require_int(t, f"field {k} of indices")
     dims, places = known_dims(x), broadcast_types(*indices)
     if dims is None or isinstance(places, UnknownShape):
-        ndim = -1 if -1 in (x.ndim, *(t.ndim for t in indices)) else (
-            max(t.ndim for t in indices) + x.ndim - len(indices)
+        ndim = (
+            -1
+            if -1 in (x.ndim, *(t.ndim for t in indices))
+            else (max(t.ndim for t in indices) + x.ndim - len(indices))
         )
         return TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
     if len(indices) > len(dims):
@@ -232,9 +234,7 @@ def _infer_one_hot(types: Sequence[Type], attrs: Attrs) -> Type:
     return TensorType((*dims[:axis], depth, *dims[axis:]), on, indices.vdevice)
 
 
-def _one_hot(
-    indices: Array, *, on_value: float, off_value: float, depth: int, axis: int
-) -> Array:
+def _one_hot(indices: Array, *, on_value: float, off_value: float, depth: int, axis: int) -> Array:
     places = np.expand_dims(indices, axis)
     axis = axis % places.ndim
     classes = np.arange(depth).reshape((depth,) + (1,) * (places.ndim - axis - 1))
@@ -246,7 +246,8 @@ def _one_hot_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Com
     indices, dtype = tensor(args[0]), out_dtype(out)
     axis = normalize_axis(int_attr(attrs, "axis"), indices.ndim + 1)
     on, off = (attrs[n] for n in ("on_value", "off_value"))
-    assert isinstance(on, (int, float)) and isinstance(off, (int, float))
+    assert isinstance(on, (int, float))
+    assert isinstance(off, (int, float))
 
     def body(*i: PrimExpr) -> PrimExpr:
         place = indices[[*i[:axis], *i[axis + 1 :]]]
@@ -254,7 +255,6 @@ def _one_hot_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Com
         return Select(hit, const(on, dtype), const(off, dtype))
 
     return gather_from("one_hot", out, body)
-
 
 
 GATHER: tuple[OpDef, ...] = (
@@ -354,7 +354,9 @@ GATHER: tuple[OpDef, ...] = (
         compute=_one_hot_compute,
         onnx=("OneHot",),
         samples=lambda: [
-            Sample((s,), {"on_value": on, "off_value": off, "depth": 4, "axis": axis}, (dtype,), 0, 5)
+            Sample(
+                (s,), {"on_value": on, "off_value": off, "depth": 4, "axis": axis}, (dtype,), 0, 5
+            )
             for s, on, off, axis, dtype in (
                 ((3,), 1.0, 0.0, -1, "int64"),
                 ((2, 3), 5, -1, 1, "int32"),

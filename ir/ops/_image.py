@@ -144,7 +144,9 @@ def _resize2d(x: Array, size: tuple[int, ...], **attrs: AttrValue) -> Array:
         old = result.shape[axis]
         shape = tuple(-1 if a == axis else 1 for a in range(x.ndim))
         total: Array | None = None
-        for where, weight in _taps(old, n, attrs, np.dtype(np.float32) if integral else result.dtype):
+        for where, weight in _taps(
+            old, n, attrs, np.dtype(np.float32) if integral else result.dtype
+        ):
             part = np.take(result, np.clip(where, 0, old - 1), axis)
             part = part if integral else part * weight.reshape(shape)
             total = part if total is None else total + part
@@ -209,7 +211,8 @@ def _taps_te(
     if int_attr(attrs, "cubic_exclude"):
         zero, n = const(0, dtype), from_dim(size)
         weights = [
-            Select(p >= 0, Select(p < n, w, zero), zero) for p, w in zip(where, weights, strict=True)
+            Select(p >= 0, Select(p < n, w, zero), zero)
+            for p, w in zip(where, weights, strict=True)
         ]
         total = weights[0] + weights[1] + weights[2] + weights[3]
         weights = [w / total for w in weights]
@@ -248,14 +251,21 @@ def _compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResu
 
 def _samples() -> Sequence[Sample]:
     result = [
-        Sample(((1, 2, 4, 5), ("shape", (7, 3))), {"method": method, "coordinate_transformation_mode": m})
+        Sample(
+            ((1, 2, 4, 5), ("shape", (7, 3))),
+            {"method": method, "coordinate_transformation_mode": m},
+        )
         for method in ("nearest_neighbor", "linear", "cubic")
         for m in _MODES
     ]
     result += [
         Sample(
             ((1, 1, 4, 6), ("shape", (8, 3))),
-            {"method": "nearest_neighbor", "rounding_method": r, "coordinate_transformation_mode": "asymmetric"},
+            {
+                "method": "nearest_neighbor",
+                "rounding_method": r,
+                "coordinate_transformation_mode": "asymmetric",
+            },
             ("int64",),
         )
         for r in _ROUNDING
@@ -274,7 +284,7 @@ IMAGE: tuple[OpDef, ...] = (
         (Operand("data"), Operand("size", OperandKind.SHAPE)),
         _infer,
         _resize2d,
-        OpKind.VIEW,
+        OpKind.GATHER,
         attrs=(
             Attr("roi", "floats", None, optional=True),
             Attr("layout", "str", "NCHW"),

@@ -193,7 +193,12 @@ def _infer_dynamic_slice(types: Sequence[Type], attrs: Attrs) -> Type:
         require_rank(bound, 1, name)
         require_int(bound, name)
         length = known_dims(bound)
-        if length is not None and x.ndim >= 0 and isinstance(length[0], int) and length[0] != x.ndim:
+        if (
+            length is not None
+            and x.ndim >= 0
+            and isinstance(length[0], int)
+            and length[0] != x.ndim
+        ):
             raise TypeCheckError(f"{name} must have one entry per axis of {x}, got {bound}")
     return TensorType(UnknownShape(x.ndim), x.dtype, x.vdevice)
 
@@ -263,7 +268,10 @@ INDEX: tuple[OpDef, ...] = (
             Sample((("n + 2", 3),), {"axes": (0,), "begin": (0,), "end": (-1,)}),
             Sample((("n", 3),), {"axes": (0,), "begin": (0,), "end": ("n",), "strides": (2,)}),
             Sample((("n",),), {"axes": (0,), "begin": (-1,), "end": (-(2**62),), "strides": (-1,)}),
-            Sample((("n + 3",),), {"axes": (0,), "begin": (3,), "end": ("n + 3",), "assume_inbound": True}),
+            Sample(
+                (("n + 3",),),
+                {"axes": (0,), "begin": (3,), "end": ("n + 3",), "assume_inbound": True},
+            ),
         ],
     ),
     OpDef(

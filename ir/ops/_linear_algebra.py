@@ -59,7 +59,9 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
     if not a or not b:
         raise TypeCheckError("matmul needs operands of at least one axis; multiply takes scalars")
     k_a, k_b = a[-1], b[-2] if len(b) > 1 else b[-1]
-    require_equal(k_a, k_b, "matmul: the last axis of x1 and the second to last of x2 must be equal")
+    require_equal(
+        k_a, k_b, "matmul: the last axis of x1 and the second to last of x2 must be equal"
+    )
     batch = broadcast(a[:-2], b[:-2])
     return (*batch, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
 
@@ -181,7 +183,9 @@ def _einsum_dims(terms: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Dim
         if len(term) != len(shape):
             raise TypeCheckError(f"einsum: {term!r} names {len(term)} axes, got {len(shape)}")
         for letter, d in zip(term, shape, strict=True):
-            require_equal(dims.setdefault(letter, d), d, f"einsum: sizes of {letter!r} must be equal")
+            require_equal(
+                dims.setdefault(letter, d), d, f"einsum: sizes of {letter!r} must be equal"
+            )
     return dims
 
 

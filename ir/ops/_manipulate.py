@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -209,7 +210,9 @@ def _infer_permute(types: Sequence[Type], attrs: Attrs) -> Type:
 def _permute_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
     x = tensor(args[0])
     order = _axes_order(attrs, x.ndim)
-    return gather_from("permute_dims", out, lambda *i: x[[i[order.index(a)] for a in range(x.ndim)]])
+    return gather_from(
+        "permute_dims", out, lambda *i: x[[i[order.index(a)] for a in range(x.ndim)]]
+    )
 
 
 def _infer_reshape(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -238,7 +241,7 @@ def _split_bounds(attrs: Attrs, size: Dim) -> list[tuple[Dim, Dim]]:
         raise TypeCheckError(f"split needs increasing indices from 0, got {points}")
     clipped = [min(p, size) if isinstance(size, int) else p for p in points]
     edges: list[Dim] = [0, *clipped, size]
-    return [(b, e - b) for b, e in zip(edges, edges[1:], strict=False)]
+    return [(b, e - b) for b, e in pairwise(edges)]
 
 
 def _infer_split(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -309,13 +312,9 @@ def _repeat_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
     x, repeats = tensor(args[0]), int_attr(attrs, "repeats")
     if attrs["axis"] is None:
         total = product(x.shape)
-        return gather_from(
-            "repeat", out, lambda i: x[reindex([i // repeats], (total,), x.shape)]
-        )
+        return gather_from("repeat", out, lambda i: x[reindex([i // repeats], (total,), x.shape)])
     axis = axis_attr(attrs, x.ndim)
-    return gather_from(
-        "repeat", out, lambda *i: x[[*i[:axis], i[axis] // repeats, *i[axis + 1 :]]]
-    )
+    return gather_from("repeat", out, lambda *i: x[[*i[:axis], i[axis] // repeats, *i[axis + 1 :]]])
 
 
 def _tiled(attrs: Attrs, dims: Shape) -> tuple[tuple[int, ...], Shape]:
@@ -339,9 +338,7 @@ def _tile_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comput
     repeats, dims = _tiled(attrs, x.shape)
 
     def body(*i: PrimExpr) -> PrimExpr:
-        at = [
-            v if r == 1 else v % from_dim(d) for v, r, d in zip(i, repeats, dims, strict=True)
-        ]
+        at = [v if r == 1 else v % from_dim(d) for v, r, d in zip(i, repeats, dims, strict=True)]
         return x[at[len(at) - x.ndim :]]
 
     return gather_from("tile", out, body)
@@ -420,14 +417,14 @@ def _meshgrid_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Co
 
     def grid(k: int) -> Tensor:
         field, axis = out.fields[k], order[k]
-        return gather_from("meshgrid", field, lambda *i: parts[k][(i[axis],) if parts[k].ndim else ()])
+        return gather_from(
+            "meshgrid", field, lambda *i: parts[k][(i[axis],) if parts[k].ndim else ()]
+        )
 
     return tuple(grid(k) for k in range(len(parts)))
 
 
-def _slice_scatter(
-    x: Array, src: Array, *, start: int, end: int, step: int, axis: int
-) -> Array:
+def _slice_scatter(x: Array, src: Array, *, start: int, end: int, step: int, axis: int) -> Array:
     result = x.copy()
     where = [slice(None)] * x.ndim
     where[axis] = slice(start, end, step)

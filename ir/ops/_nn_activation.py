@@ -48,7 +48,7 @@ from eqsat.ir.ops._unary import erf
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 _SELU_ALPHA = 1.6732632423543772
 _SELU_SCALE = 1.0507009873554805
-# sqrt(2 / pi) and the cubic coefficient of the tanh form of GELU. Source: Hendrycks and Gimpel 2016.
+# sqrt(2 / pi) and the cubic coefficient of GELU by tanh. Source: Hendrycks and Gimpel 2016.
 _GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
@@ -116,7 +116,9 @@ def _softplus(attrs: Attrs, x: PrimExpr) -> PrimExpr:
 
 
 def _softplus_reference(x: Array, *, beta: float, threshold: float) -> Array:
-    return np.where(x * beta > threshold, x, np.log(1 + np.exp(np.minimum(x * beta, threshold))) / beta)
+    return np.where(
+        x * beta > threshold, x, np.log(1 + np.exp(np.minimum(x * beta, threshold))) / beta
+    )
 
 
 def _infer_softmax(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -273,9 +275,7 @@ NN_ACTIVATION: tuple[OpDef, ...] = (
         attrs=(Attr("alpha", "float", 0.01),),
         onnx="LeakyRelu",
     ),
-    _activation(
-        "nn.gelu", lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), _gelu, onnx="Gelu"
-    ),
+    _activation("nn.gelu", lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), _gelu, onnx="Gelu"),
     _activation("nn.gelu_tanh", _gelu_tanh_reference, _gelu_tanh, onnx="Gelu"),
     _activation("nn.selu", _selu_reference, _selu, onnx="Selu"),
     _activation(

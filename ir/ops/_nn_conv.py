@@ -19,7 +19,7 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, conjunction, const, equal, from_dim, select
-from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import TensorType, Type, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     dtype_attr,
@@ -44,7 +44,7 @@ _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
 
 def _layouts(attrs: Attrs, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return where N C spatial of data, O I spatial of the kernel, N C spatial of the result are."""
+    """Return where N C spatial of data, O I spatial of the kernel, N C spatial of the out are."""
     spatial = _SPATIAL[rank]
     data = layout_axes(attrs, "data_layout", "NC" + spatial)
     kernel = layout_axes(attrs, "kernel_layout", "OI" + spatial)
@@ -131,7 +131,7 @@ def _reference(rank: int) -> Callable[..., Array]:
 
 
 def convolve(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
-    """Return the convolution of (N, C, ...) by (O, I, ...): all windows as columns, then a product."""
+    """Return the convolution of (N, C, ...) by (O, I, ...): windows as columns, then a product."""
     groups, w = int_attr(attrs, "groups"), window(attrs, rank)
     taps = weight.shape[2:]
     views = windows(x, taps, w, 0, (0,) * rank)
@@ -186,7 +186,7 @@ def _transposed_reference(rank: int) -> Callable[..., Array]:
 
 
 def _spread(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
-    """Return the transposed convolution: every input element adds its scaled kernel to the result."""
+    """Return the transposed convolution: every input element adds its scaled kernel to it."""
     groups, w = int_attr(attrs, "groups"), window(attrs, rank)
     extra = ints(attrs["output_padding"], rank)
     (n, c, *sizes), (o, _, *taps) = x.shape, weight.shape
@@ -200,7 +200,11 @@ def _spread(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
     for tap in np.ndindex(*taps):
         part = np.einsum("ngcs,ogc->ngos", grouped, filters[(slice(None),) * 3 + tap])
         where = tuple(
-            slice(t * w.dilation[a], t * w.dilation[a] + (sizes[a] - 1) * w.strides[a] + 1, w.strides[a])
+            slice(
+                t * w.dilation[a],
+                t * w.dilation[a] + (sizes[a] - 1) * w.strides[a] + 1,
+                w.strides[a],
+            )
             for a, t in enumerate(tap)
         )
         full[(slice(None),) * 3 + where] += part.reshape(n, groups, o, *sizes)
@@ -223,9 +227,7 @@ def _transposed_compute(
 
         def body(*at: PrimExpr) -> object:
             n, o, *spatial = (at[a] for a in laid)
-            moved = [
-                p + w.before[a] - k[a].var * w.dilation[a] for a, p in enumerate(spatial)
-            ]
+            moved = [p + w.before[a] - k[a].var * w.dilation[a] for a, p in enumerate(spatial)]
             where = [m // s for m, s in zip(moved, w.strides, strict=True)]
             channel = rc.var if groups == 1 else o // from_dim(o_size) * per_group + rc.var
             filtered = o if groups == 1 else o % from_dim(o_size)
@@ -344,7 +346,9 @@ NN_CONV: tuple[OpDef, ...] = (
         2,
         lambda: [
             Sample(((1, 3, 4, 4), (3, 2, 3, 3))),
-            Sample(((1, 4, 4, 3), (4, 2, 3, 3)), {"strides": (2, 2), "padding": (1, 1), "groups": 2}),
+            Sample(
+                ((1, 4, 4, 3), (4, 2, 3, 3)), {"strides": (2, 2), "padding": (1, 1), "groups": 2}
+            ),
             Sample(
                 ((1, 2, 3, 3), (2, 2, 3, 2)),
                 {"strides": (3, 2), "output_padding": (1, 0), "dilation": (2, 1)},

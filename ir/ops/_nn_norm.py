@@ -231,7 +231,12 @@ def _group_norm(x: Array, gamma: Array, beta: Array, **attrs: object) -> Array:
     axes = _axes(attrs, x.ndim)  # type: ignore[arg-type]
     groups = attrs.get("num_groups", x.shape[channel])
     assert isinstance(groups, int)
-    split = (*x.shape[:channel], groups, x.shape[channel] // max(groups, 1), *x.shape[channel + 1 :])
+    split = (
+        *x.shape[:channel],
+        groups,
+        x.shape[channel] // max(groups, 1),
+        *x.shape[channel + 1 :],
+    )
     wide = up(x).reshape(split)
     over = (channel + 1, *(a + 1 if a > channel else a for a in axes))
     value = wide - wide.mean(over, keepdims=True)
@@ -407,9 +412,7 @@ NN_NORM: tuple[OpDef, ...] = (
                 {"num_groups": 2, "channel_axis": -1, "axes": 1},
                 ("float16",),
             ),
-            Sample(
-                (("n", 4, "h"), (4,), (4,)), {"num_groups": 2, "channel_axis": 1, "axes": (2,)}
-            ),
+            Sample((("n", 4, "h"), (4,), (4,)), {"num_groups": 2, "channel_axis": 1, "axes": (2,)}),
         ],
     ),
     OpDef(

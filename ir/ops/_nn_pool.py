@@ -136,15 +136,13 @@ def _mean_of(views: Array, w: Window, taps: tuple[int, ...], attrs: Attrs, x: Ar
     return views.sum(axis=axes) / np.maximum(counts.sum(axis=axes), 1)
 
 
-def _positions(
-    at: Sequence[PrimExpr], w: Window, taps: Sequence[PrimExpr]
-) -> list[PrimExpr]:
-    return [
-        p * w.strides[a] + taps[a] * w.dilation[a] - w.before[a] for a, p in enumerate(at)
-    ]
+def _positions(at: Sequence[PrimExpr], w: Window, taps: Sequence[PrimExpr]) -> list[PrimExpr]:
+    return [p * w.strides[a] + taps[a] * w.dilation[a] - w.before[a] for a, p in enumerate(at)]
 
 
-def _compute(rank: int, *, mean: bool) -> Callable[[Sequence[ComputeArg], Attrs, Type], ComputeResult]:
+def _compute(
+    rank: int, *, mean: bool
+) -> Callable[[Sequence[ComputeArg], Attrs, Type], ComputeResult]:
     name = f"{'avg' if mean else 'max'}_pool{rank}d"
 
     def build(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -160,7 +158,9 @@ def _compute(rank: int, *, mean: bool) -> Callable[[Sequence[ComputeArg], Attrs,
         def body(*at: PrimExpr) -> object:
             n, c, *spatial = (at[a] for a in laid)
             where = _positions(spatial, w, [r.var for r in k])
-            inside = in_bounds(where, sizes, [b > 0 for b in w.before], [a > 0 or ceil for a in w.after])
+            inside = in_bounds(
+                where, sizes, [b > 0 for b in w.before], [a > 0 or ceil for a in w.after]
+            )
             load = cast_to(x[place([n, c, *where], data)], wide)
             return reduce("sum" if mean else "max", select(inside, load, neutral, lazy=True), k)
 
@@ -238,7 +238,9 @@ def _samples(rank: int) -> Callable[[], Sequence[Sample]]:
     shape = (1, 2, 7) if rank == 1 else (1, 2, 4, 5, 4)
     return lambda: [
         Sample((shape,), {"pool_size": (2,) * rank}),
-        Sample((shape,), {"pool_size": (3,) * rank, "strides": (2,) * rank, "padding": (1,) * rank}),
+        Sample(
+            (shape,), {"pool_size": (3,) * rank, "strides": (2,) * rank, "padding": (1,) * rank}
+        ),
     ]
 
 
@@ -294,9 +296,7 @@ def _infer_adaptive(rank: int) -> Callable[[Sequence[Type], Attrs], Type]:
             return TensorType(UnknownShape(rank + 2), x.dtype, x.vdevice)
         canonical = [dims[a] for a in data]
         result = list(dims)
-        for d, a in zip(
-            (*canonical[:2], *_adaptive_sizes(attrs, canonical[2:])), out, strict=True
-        ):
+        for d, a in zip((*canonical[:2], *_adaptive_sizes(attrs, canonical[2:])), out, strict=True):
             result[a] = d
         return TensorType(tuple(result), x.dtype, x.vdevice)
 
@@ -337,7 +337,10 @@ def _adaptive_compute(
         data, laid = _layouts(attrs, rank)
         sizes, counts = [x.shape[a] for a in data[2:]], [shape[a] for a in laid[2:]]
         spans = [_adaptive_window(s, c) for s, c in zip(sizes, counts, strict=True)]
-        exact = [prove(Equal(s, p * c)) is Proof.YES for s, p, c in zip(sizes, spans, counts, strict=True)]
+        exact = [
+            prove(Equal(s, p * c)) is Proof.YES
+            for s, p, c in zip(sizes, spans, counts, strict=True)
+        ]
         k = [reduce_axis(s, f"r{c}") for s, c in zip(spans, _SPATIAL[rank].lower(), strict=True)]
         wide = wide_dtype(x.dtype)
 

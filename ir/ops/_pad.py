@@ -46,8 +46,14 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     widths = _widths(attrs, len(dims))
     for d, (before, after) in zip(dims, widths, strict=True):
         limit = d if mode == "circular" else d - 1
-        if mode in ("reflect", "circular") and isinstance(limit, int) and max(before, after) > limit:
-            raise TypeCheckError(f"{mode} padding of {before}, {after} is too much for an axis of {d}")
+        if (
+            mode in ("reflect", "circular")
+            and isinstance(limit, int)
+            and max(before, after) > limit
+        ):
+            raise TypeCheckError(
+                f"{mode} padding of {before}, {after} is too much for an axis of {d}"
+            )
         if min(before, after) < 0 and mode != "constant":
             raise TypeCheckError(f"{mode} padding must not be negative, got {before}, {after}")
     shape = tuple(d + b + a for d, (b, a) in zip(dims, widths, strict=True))
@@ -58,7 +64,9 @@ def _pad(x: Array, *, pad_width: tuple[int, ...], pad_mode: str, pad_value: floa
     widths = list(zip(pad_width[::2], pad_width[1::2], strict=True))
     if pad_mode != "constant":
         return np.pad(x, widths, mode=_MODES[pad_mode])  # type: ignore[call-overload]
-    cut = x[tuple(slice(max(0, -b), n - max(0, -a)) for n, (b, a) in zip(x.shape, widths, strict=True))]
+    cut = x[
+        tuple(slice(max(0, -b), n - max(0, -a)) for n, (b, a) in zip(x.shape, widths, strict=True))
+    ]
     grown = [(max(0, b), max(0, a)) for b, a in widths]
     return np.pad(cut, grown, constant_values=x.dtype.type(pad_value))
 

@@ -42,7 +42,8 @@ class OperatorTable(Mapping[str, OpDef]):
         for name in (o.name, *o.aliases):
             if name in self:
                 raise OperatorError(
-                    f"operator {o.name}: the name {name!r} is taken by {self[name]!r}; choose another"
+                    f"operator {o.name}: the name {name!r} is taken by {self[name]!r}; "
+                    "choose another"
                 )
         self._by_name[o.name] = o
         self._by_alias.update(dict.fromkeys(o.aliases, o))

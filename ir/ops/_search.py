@@ -68,7 +68,9 @@ def _arg_compute(
             place: PrimExpr = IntImm(0)
             for a, stride in strides.items():
                 place = place + k[a].var * from_dim(stride)
-            return reduce("min", Select(hit, place, IntImm(int(max_value("int64")))), list(k.values()))
+            return reduce(
+                "min", Select(hit, place, IntImm(int(max_value("int64")))), list(k.values())
+            )
 
         return compute(name, out_dims(out), body)  # type: ignore[arg-type]
 

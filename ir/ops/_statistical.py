@@ -18,9 +18,8 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Combiner, Tensor, compute, reduce, reduce_axis
+from eqsat.ir._te import Combiner, Tensor, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, Select, from_dim
-from eqsat.ir._te import identity
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._binary import truncating_divide
 from eqsat.ir.ops._common import (
@@ -44,7 +43,7 @@ from eqsat.ir.ops._common import (
     wide_dtype,
     widen,
 )
-from eqsat.shapes import Dim, dtype_name, is_bool, is_float, numpy_dtype, product
+from eqsat.shapes import dtype_name, is_bool, numpy_dtype, product
 
 _ATTRS = (
     Attr("axis", "ints", None, optional=True),
@@ -142,9 +141,7 @@ def _spread_compute(
         variance = variance_over(name, x, mean, axes, keepdims=keepdims)
         if not root:
             return narrow(variance, x.dtype)
-        return compute(
-            name, variance.shape, lambda *i: cast_to(call("sqrt", variance[i]), x.dtype)
-        )
+        return compute(name, variance.shape, lambda *i: cast_to(call("sqrt", variance[i]), x.dtype))
 
     return build
 

@@ -170,7 +170,7 @@ def _clip(attrs: Attrs, x: PrimExpr) -> PrimExpr:
     return maximum(minimum(x, high), low)
 
 
-def _clip_reference(x: Array, *, min: float, max: float) -> Array:  # noqa: A002  # the attributes' names
+def _clip_reference(x: Array, *, min: float, max: float) -> Array:  # the attributes' names
     low, high = (_bound(float(v), x.dtype.name) for v in (min, max))
     return np.maximum(np.minimum(x, x.dtype.type(high)), x.dtype.type(low))
 

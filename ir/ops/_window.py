@@ -40,7 +40,8 @@ def split_padding(value: AttrValue, rank: int) -> tuple[tuple[int, ...], tuple[i
         return given, given
     if len(given) != 2 * rank:
         raise TypeCheckError(
-            f"padding must be 1, {rank} or {2 * rank} numbers (all before, then all after), got {value}"
+            f"padding must be 1, {rank} or {2 * rank} numbers (all before, then all after), "
+            f"got {value}"
         )
     return given[:rank], given[rank:]
 
@@ -69,7 +70,10 @@ def place(values: Sequence[PrimExpr], axes: Sequence[int]) -> list[PrimExpr]:
 
 
 def in_bounds(
-    positions: Sequence[PrimExpr], sizes: Sequence[Dim], below: Sequence[bool], above: Sequence[bool]
+    positions: Sequence[PrimExpr],
+    sizes: Sequence[Dim],
+    below: Sequence[bool],
+    above: Sequence[bool],
 ) -> PrimExpr:
     """Return the condition that every position is on its axis, where it can leave it at all."""
     conditions: list[PrimExpr] = []
@@ -91,6 +95,10 @@ def windows(x: Array, kernel: Sequence[int], w: Window, fill: float, extra: Sequ
     pads = [(b, a + e) for b, a, e in zip(w.before, w.after, extra, strict=True)]
     padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
     spans = [d * (k - 1) + 1 for d, k in zip(w.dilation, kernel, strict=True)]
-    views = np.lib.stride_tricks.sliding_window_view(padded, spans, tuple(range(2, 2 + rank)))  # type: ignore[call-overload]
-    steps = (*(slice(None, None, s) for s in w.strides), *(slice(None, None, d) for d in w.dilation))
+    axes = tuple(range(2, 2 + rank))
+    views: Array = np.lib.stride_tricks.sliding_window_view(padded, tuple(spans), axes)
+    steps = (
+        *(slice(None, None, s) for s in w.strides),
+        *(slice(None, None, d) for d in w.dilation),
+    )
     return views[(slice(None), slice(None), *steps)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eqsat.ir._types import CallableType
 from eqsat.ir.script._source import Source
+from eqsat.shapes import SymDim, is_symbol_name, sym
 
 
 class ModuleName:
@@ -34,3 +35,16 @@ class Context:
     type_vars: Mapping[str, object] = field(default_factory=dict[str, object])
     signature: Callable[[str, ast.AST], CallableType | None] = lambda name, node: None
     function_names: list[str] = field(default_factory=list[str])
+
+
+def type_params(context: Context, node: ast.FunctionDef) -> dict[str, SymDim]:
+    """Return the symbols that `def f[n, m](...)` declares.
+
+    Raises:
+        ParseError: one cannot name a dim.
+    """
+    names = context.source.type_params.get(node.lineno, [])
+    for name in names:
+        if not is_symbol_name(name):
+            context.source.fail(node, f"{name} cannot name a dim")
+    return {name: sym(name) for name in names}

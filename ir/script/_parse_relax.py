@@ -29,7 +29,7 @@ from eqsat.ir._types import (
     TypeCheckError,
     UNKNOWN_DTYPE,
 )
-from eqsat.ir.script._context import MODULE, Context
+from eqsat.ir.script._context import MODULE, Context, type_params
 from eqsat.ir.script._parse_expr import ExprReader
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._print_types import TypePrinter
@@ -61,6 +61,7 @@ def read_signature(
     if a.vararg or a.kwarg or a.kwonlyargs or a.defaults or a.kw_defaults:
         source.fail(node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs")
     types = TypeReader(source, names)
+    names.update(type_params(context, node))
     params: list[Var] = []
     # Names of symbols may be used before the parameter that defines them.
     for p in (*a.posonlyargs, *a.args):

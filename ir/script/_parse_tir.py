@@ -29,7 +29,7 @@ from eqsat.ir._tir import (
     seq,
     shape_var,
 )
-from eqsat.ir.script._context import Context
+from eqsat.ir.script._context import Context, type_params
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._syntax import (
     attributes,
@@ -53,6 +53,7 @@ _ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer")
 _BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
 _SPATIAL = ("T.axis.spatial", "T.axis.S")
 _REDUCE = ("T.axis.reduce", "T.axis.R")
+_BUFFER = "shape dtype scope elem_offset strides data"
 _OPTIONS = {"private", "s_tir", "check_well_formed"}
 AttrScalar = str | int | float | bool
 
@@ -95,6 +96,7 @@ class TirReader:
         if a.vararg or a.kwarg or a.kwonlyargs or a.defaults:
             self._source.fail(node, "a PrimFunc has plain parameters")
         handles: dict[str, int] = {}
+        self._names.update((n, shape_var(n)) for n in type_params(self._context, node))
         # Scalar parameters may be used in the shapes of buffers before them.
         for p in (*a.posonlyargs, *a.args):
             self._scalar_parameter(p)
@@ -145,7 +147,7 @@ class TirReader:
         assert annotation is not None
         name = callee(annotation) or dotted(annotation)
         if name == "T.Buffer" and isinstance(annotation, ast.Call):
-            buffer = self._buffer(p.arg, annotation, "shape dtype scope", quoted=True)
+            buffer = self._buffer(p.arg, annotation, _BUFFER, quoted=True)
             self._names[p.arg] = buffer
             self._params.append(buffer)
         elif name == "T.handle":
@@ -194,7 +196,7 @@ class TirReader:
         if not call.args or not isinstance(call.args[0], ast.Name) or call.args[0].id not in handles:
             self._source.fail(call, "T.match_buffer takes a handle parameter that is not matched yet")
         rest = ast.copy_location(ast.Call(call.func, call.args[1:], call.keywords), call)
-        buffer = self._buffer(name, rest, "shape dtype scope")
+        buffer = self._buffer(name, rest, _BUFFER)
         self._params[handles.pop(call.args[0].id)] = buffer
         self._names[name] = buffer
 
@@ -203,6 +205,10 @@ class TirReader:
     ) -> Buffer:
         bound = bind(self._source, call, signature)
         shape_node = required(self._source, call, bound, "shape")
+        # A name as offset says that the buffer may start anywhere, which is true of ours.
+        offset = bound.get("elem_offset")
+        if "strides" in bound or "data" in bound or not (offset is None or isinstance(offset, ast.Name)):
+            self._source.fail(call, "buffers with strides, offsets or given data are not supported")
         items = sequence(shape_node)
         items = [shape_node] if items is None else items
         shape = tuple(self._dim(item, quoted) for item in items)
@@ -413,6 +419,8 @@ class TirReader:
             if key is None:
                 self._source.fail(node, "annotations are a dict with string keys")
             name = text_literal(self._source, key, "a key")
+            if name == "layout_free_placeholders":
+                continue  # names buffers; advice to TVM's own layout rewriting
             found[name] = (
                 value.value
                 if isinstance(value, ast.Constant) and isinstance(value.value, str)

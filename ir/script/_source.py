@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ MAX_DEPTH = 200
 """How deep statements and expressions may nest."""
 
 _MAX_CARETS = 60
+_TYPE_PARAMS = re.compile(r"^([ \t]*def[ \t]+\w+)\[([\w \t,]*)\]", re.MULTILINE)
 
 
 class ParseError(EqsatError):
@@ -43,6 +45,7 @@ class Source:
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.name = name
+        self.type_params: dict[int, list[str]] = {}
         self.lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
     def line_text(self, line: int) -> str:
@@ -102,7 +105,7 @@ class Source:
             with warnings.catch_warnings():
                 # An odd escape in a string of the text is the text's business.
                 warnings.simplefilter("ignore")
-                tree = ast.parse(self.text)
+                tree = ast.parse(self._without_type_params())
         except SyntaxError as error:
             line = error.lineno or 1
             column = max(error.offset or 1, 1)
@@ -116,6 +119,15 @@ class Source:
             raise self.error_at(span, why) from None
         self._check_depth(tree)
         return tree
+
+    def _without_type_params(self) -> str:
+        """Return the text with `def f[n, m](` as `def f      (`, which every Python reads."""
+        if not _TYPE_PARAMS.search(self.text):
+            return self.text
+        for number, line in enumerate(self.lines, 1):
+            if found := _TYPE_PARAMS.match(line):
+                self.type_params[number] = re.findall(r"\w+", found[2])
+        return _TYPE_PARAMS.sub(lambda m: m[1] + " " * (len(m[0]) - len(m[1])), self.text)
 
     def _check_depth(self, tree: ast.Module) -> None:
         level: list[ast.AST] = [tree]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from eqsat.ir._simplify import simplify
+from eqsat.ir._visit import children, rebuild, walk
 from eqsat.ir.tir import (
     Buffer,
     BufferLoad,
@@ -14,9 +16,8 @@ from eqsat.ir.tir import (
     Var,
     binary,
 )
-from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import children, rebuild, walk
 from eqsat.lowering.schedule._stages import Stage, naive_func, read_stages, replace_exprs
+
 
 def collapse_axes(func: PrimFunc, free: Collection[int] = ()) -> PrimFunc:
     """Return `func` with fewer axes and dims; buffers keep their elements in row-major order.
@@ -27,7 +28,7 @@ def collapse_axes(func: PrimFunc, free: Collection[int] = ()) -> PrimFunc:
     merged = _Merging(stages, params, free)
     merged.solve()
     stages, params = merged.apply()
-    return naive_func(func.name, params, stages, func.attrs)  # type: ignore[arg-type]
+    return naive_func(func.name, params, stages, func.attrs)
 
 
 def _is_one(e: PrimExpr) -> bool:
@@ -147,7 +148,8 @@ class _Merging:
         linked_axes: set[int] = set()
         linked_dims: set[int] = set()
         for d in range(len(indices) - 1):
-            k = position.get(indices[d]) if isinstance(indices[d], Var) else None  # type: ignore[arg-type]
+            index = indices[d]
+            k = position.get(index) if isinstance(index, Var) else None
             if k is None or k + 1 >= len(axes) or indices[d + 1] is not axes[k + 1]:
                 continue
             # The outer extent may differ (a slice of rows): only the inner one shapes the address.
@@ -240,9 +242,7 @@ def _product(extents: Sequence[PrimExpr]) -> PrimExpr:
     return result
 
 
-def _split_index(
-    var: Var, axes: Sequence[Var], extents: Sequence[PrimExpr]
-) -> dict[Var, PrimExpr]:
+def _split_index(var: Var, axes: Sequence[Var], extents: Sequence[PrimExpr]) -> dict[Var, PrimExpr]:
     """Return each axis as a function of the fused variable."""
     env: dict[Var, PrimExpr] = {}
     inner: PrimExpr = IntImm(1)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from eqsat.ir._visit import walk
 from eqsat.ir.tir import (
     Binary,
     Buffer,
@@ -22,7 +23,6 @@ from eqsat.ir.tir import (
     Select,
     Var,
 )
-from eqsat.ir._visit import walk
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import collapse_axes
 from eqsat.lowering.schedule._emit import product_of, static
@@ -115,9 +115,7 @@ def _split_shared_axes(f: Fused, func: PrimFunc) -> tuple[Fused, PrimFunc]:
     return f, func
 
 
-def _flatten_pixels(
-    f: Fused, func: PrimFunc, n_axes: Sequence[Var]
-) -> tuple[int, Fused, PrimFunc]:
+def _flatten_pixels(f: Fused, func: PrimFunc, n_axes: Sequence[Var]) -> tuple[int, Fused, PrimFunc]:
     """Fuse the axes of N as far as output and epilogue allow, B's own view of them set apart."""
     columns = static(f.ranges()[n_axes[-1]][1])
     if columns is None:

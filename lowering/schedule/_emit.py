@@ -40,7 +40,9 @@ def loop(name: str, extent: PrimExpr | int, body: Body, kind: LoopKind = "serial
 
 
 def nest(
-    names: Sequence[str], extents: Sequence[PrimExpr], body: Callable[[tuple[PrimExpr, ...]], Stmt],
+    names: Sequence[str],
+    extents: Sequence[PrimExpr],
+    body: Callable[[tuple[PrimExpr, ...]], Stmt],
     kind: LoopKind = "serial",
 ) -> Stmt:
     """Return nested loops, the last innermost."""
@@ -78,12 +80,16 @@ def vector_loop(extent: PrimExpr, widths: Sequence[int], body: LaneBody) -> Stmt
             if w == 1:
                 return body(first, IntImm(0), 1)
             lane = Var("l")
-            return For(lane, IntImm(0), IntImm(w), body(binary("+", first, lane), lane, w), "vectorized")
+            return For(
+                lane, IntImm(0), IntImm(w), body(binary("+", first, lane), lane, w), "vectorized"
+            )
 
         stmts.append(loop("c", count, group))
         base = binary("+", start, binary("*", count, IntImm(w)))
-        rest = binary("-", rest, binary("*", count, IntImm(w))) if n is not None else binary(
-            "%", extent, IntImm(w)
+        rest = (
+            binary("-", rest, binary("*", count, IntImm(w)))
+            if n is not None
+            else binary("%", extent, IntImm(w))
         )
         if n is not None and static(rest) == 0:
             break

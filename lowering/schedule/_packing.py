@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._visit import walk
 from eqsat.ir.tir import (
     Binary,
     Buffer,
@@ -20,7 +21,6 @@ from eqsat.ir.tir import (
     Select,
     Var,
 )
-from eqsat.ir._visit import walk
 from eqsat.lowering._errors import LoweringError
 from eqsat.shapes import numpy_dtype
 

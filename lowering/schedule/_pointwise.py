@@ -35,9 +35,7 @@ def pointwise_nest(stage: Stage, target: Target) -> Stmt:
 
     def span(before: tuple[PrimExpr, ...], start: PrimExpr, extent: PrimExpr) -> Stmt:
         widths = widths_down_from(lanes, extent)
-        return vector_loop(
-            extent, widths, lambda i, lane, w: point(*before, binary("+", start, i))
-        )
+        return vector_loop(extent, widths, lambda i, lane, w: point(*before, binary("+", start, i)))
 
     if (n is None and not outer) or (n is not None and n >= 2 * CHUNK):
         whole = None if n is None else n // CHUNK

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from eqsat.ir._visit import walk
 from eqsat.ir.te import identity
 from eqsat.ir.tir import (
     Buffer,
@@ -15,10 +16,8 @@ from eqsat.ir.tir import (
     PrimFunc,
     Stmt,
     Var,
-    binary,
     seq,
 )
-from eqsat.ir._visit import walk
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import map_loads
 from eqsat.lowering.schedule._emit import (
@@ -167,9 +166,9 @@ def _row_stage(
     )
 
 
-def _reduce_element(s: Stage, store: object, lanes: int) -> Stmt:
+def _reduce_element(s: Stage, store: Callable[[PrimExpr], Stmt], lanes: int) -> Stmt:
     """Return the reduction of one element in vectors over the innermost reduction axis."""
-    assert s.combiner is not None and callable(store)
+    assert s.combiner is not None
     combiner = s.combiner
     *outer, inner = s.reduce_extents
     widths = widths_down_from(lanes, inner, PARTIALS)
@@ -189,6 +188,3 @@ def _reduce_element(s: Stage, store: object, lanes: int) -> Stmt:
     start = fill(acc, size, identity(combiner, s.value.dtype))
     finish = store(BufferLoad(acc, (IntImm(0),)))
     return scope("reduce", [acc], seq(start, loops, fold_lanes(acc, size, combiner), finish))
-
-
-__all__ = ["RowPlan", "binary", "plan_rows", "tile_rows"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from eqsat.ir._simplify import simplify
@@ -23,7 +24,9 @@ def split_axis(func: PrimFunc, position: int, factor: int) -> PrimFunc:
         if load.buffer not in new:
             return load
         before, index, after = (
-            load.indices[:position], load.indices[position], load.indices[position + 1 :]
+            load.indices[:position],
+            load.indices[position],
+            load.indices[position + 1 :],
         )
         k = IntImm(factor)
         return BufferLoad(
@@ -32,7 +35,7 @@ def split_axis(func: PrimFunc, position: int, factor: int) -> PrimFunc:
 
     result = [_split_stage(s, position, factor, new, redirect) for s in stages]
     params = [new.get(p, p) for p in func.params if isinstance(p, Buffer)]
-    return naive_func(func.name, params, result, func.attrs)  # type: ignore[arg-type]
+    return naive_func(func.name, params, result, func.attrs)
 
 
 def _split_buffer(b: Buffer, position: int, factor: int) -> Buffer:
@@ -42,9 +45,12 @@ def _split_buffer(b: Buffer, position: int, factor: int) -> Buffer:
 
 
 def _split_stage(
-    s: Stage, position: int, factor: int, new: dict[Buffer, Buffer], redirect: object
+    s: Stage,
+    position: int,
+    factor: int,
+    new: dict[Buffer, Buffer],
+    redirect: Callable[[BufferLoad], PrimExpr],
 ) -> Stage:
-    assert callable(redirect)
     v = s.axes[position]
     high, low = Var(f"{v.name}o"), Var(f"{v.name}i")
     extents = new[s.buffer].shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from eqsat.ir._visit import children, rebuild
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Binary,
@@ -24,11 +25,13 @@ from eqsat.ir.tir import (
     Var,
     seq,
 )
-from eqsat.ir._visit import children, rebuild
 from eqsat.lowering._errors import LoweringError
 
 _OPS: dict[Combiner, BinaryOp] = {"sum": "+", "prod": "*", "max": "max", "min": "min"}
 _COMBINERS: dict[str, Combiner] = {"+": "sum", "*": "prod", "max": "max", "min": "min"}
+
+
+Attrs = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,7 +62,7 @@ def combine(combiner: Combiner, a: PrimExpr, b: PrimExpr) -> PrimExpr:
 
 
 def naive_func(
-    name: str, params: Sequence[Buffer], stages: Sequence[Stage], attrs: Mapping[str, str] | None = None
+    name: str, params: Sequence[Buffer | Var], stages: Sequence[Stage], attrs: Attrs | None = None
 ) -> PrimFunc:
     """Return the function of one loop nest per stage; buffers that are no parameter are allocated."""
     allocs = tuple(s.buffer for s in stages if s.buffer not in params)

@@ -73,8 +73,12 @@ class _Tiler:
         self.num_m: PrimExpr = IntImm(1) if c.m is None else c.extent(c.m)
         self.num_n = c.extent(c.n)
         self.outer_extents = [c.extent(v) for v in c.outer]
-        self.a_const = self._pack_constant(c.a, c.m, plan.mr, "a") if plan.a_mode == "constant" else None
-        self.b_const = self._pack_constant(c.b, c.n, plan.nr, "b") if plan.b_mode == "constant" else None
+        self.a_const = (
+            self._pack_constant(c.a, c.m, plan.mr, "a") if plan.a_mode == "constant" else None
+        )
+        self.b_const = (
+            self._pack_constant(c.b, c.n, plan.nr, "b") if plan.b_mode == "constant" else None
+        )
         self.width = self._block_width()
 
     # --- structure -------------------------------------------------------------------------
@@ -88,15 +92,17 @@ class _Tiler:
 
         def task(t: PrimExpr) -> Stmt:
             *outer, block, part = unfuse(t, extents)
-            return self.task(dict(zip(self.c.outer, outer, strict=True)), block, part, per_task, tiles)
+            return self.task(
+                dict(zip(self.c.outer, outer, strict=True)), block, part, per_task, tiles
+            )
 
         body = loop("t", product_of(extents), task, "parallel")
         packed = [p.buffer for p in self.packings]
-        used = {n.buffer for e in self._remaining_exprs() for n in walk(e) if isinstance(n, BufferLoad)}
+        used = {
+            n.buffer for e in self._remaining_exprs() for n in walk(e) if isinstance(n, BufferLoad)
+        }
         params = [p for p in self.c.func.params if p in used or p is self.f.out]
-        func = PrimFunc(
-            self.c.func.name, (*params, *packed), body, (), self.c.func.attrs
-        )
+        func = PrimFunc(self.c.func.name, (*params, *packed), body, (), self.c.func.attrs)
         return Tiled(func, tuple(self.packings))
 
     def _remaining_exprs(self) -> list[PrimExpr]:
@@ -135,7 +141,9 @@ class _Tiler:
             allocs.append(b_local)
             stmts.append(self._pack_b(b_local, outer, first_n, block, columns))
         first_tile = binary("*", part, per_task)
-        count = per_task if not self.plan.row_tiles else _min(per_task, binary("-", tiles, first_tile))
+        count = (
+            per_task if not self.plan.row_tiles else _min(per_task, binary("-", tiles, first_tile))
+        )
         a_local = None
         if self.plan.a_mode == "packed":
             a_local, pack = self._pack_a(outer, first_tile, count)
@@ -157,11 +165,17 @@ class _Tiler:
         nr = self.plan.nr
         known = static(columns)
         n = static(self.num_n)
-        whole: PrimExpr = IntImm(known // nr) if known is not None else binary("//", columns, IntImm(nr))
+        whole: PrimExpr = (
+            IntImm(known // nr) if known is not None else binary("//", columns, IntImm(nr))
+        )
         stmts: list[Stmt] = []
         if known is None or known >= nr:
             stmts.append(
-                loop("p", whole, lambda p: self._rows(o, binary("*", p, IntImm(nr)), nr, first_tile, count))
+                loop(
+                    "p",
+                    whole,
+                    lambda p: self._rows(o, binary("*", p, IntImm(nr)), nr, first_tile, count),
+                )
             )
         offset = binary("*", whole, IntImm(nr))
         if known is not None:
@@ -201,7 +215,9 @@ class _Tiler:
         def tile(i: PrimExpr) -> Stmt:
             index = binary("+", first_tile, i)
             if m is None or not tail:
-                return self._micro(o, offset, valid, index, mr, guarded=m is None and self.c.m is not None)
+                return self._micro(
+                    o, offset, valid, index, mr, guarded=m is None and self.c.m is not None
+                )
             if m < mr:
                 return self._micro(o, offset, valid, index, tail, guarded=False)
             return IfThenElse(
@@ -232,7 +248,12 @@ class _Tiler:
         first_m = binary("*", tile, IntImm(self.plan.mr))
         zero = const(0, self.dtype)
         init = [
-            loop("i", mr, lambda i, a=a, g=g: _lanes(g.width, lambda l: BufferStore(a, (i, l), zero)), "unroll")
+            loop(
+                "i",
+                mr,
+                lambda i, a=a, g=g: _lanes(g.width, lambda l: BufferStore(a, (i, l), zero)),
+                "unroll",
+            )
             for a, g in zip(accs, groups, strict=True)
         ]
 
@@ -244,7 +265,9 @@ class _Tiler:
 
                     def lane(l: PrimExpr, acc: Buffer = acc, g: _Group = g) -> Stmt:
                         column = binary("+", offset, binary("+", IntImm(g.offset), l))
-                        right = self._b(o, column, k_flat, k, valid, binary("+", IntImm(g.offset), l))
+                        right = self._b(
+                            o, column, k_flat, k, valid, binary("+", IntImm(g.offset), l)
+                        )
                         old = BufferLoad(acc, (i, l))
                         return BufferStore(acc, (i, l), Binary("+", old, Binary("*", left, right)))
 
@@ -362,7 +385,9 @@ class _Tiler:
                 for acc, g in zip(accs, groups, strict=True):
                     for piece in _exact_groups(min(g.width, valid - g.offset), g.width):
 
-                        def lane(l: PrimExpr, acc: Buffer = acc, g: _Group = g, p: _Group = piece) -> Stmt:
+                        def lane(
+                            l: PrimExpr, acc: Buffer = acc, g: _Group = g, p: _Group = piece
+                        ) -> Stmt:
                             at = binary("+", IntImm(p.offset), l)
                             column = binary("+", IntImm(g.offset), at)
                             return element(i, column, BufferLoad(acc, (i, at)))
@@ -374,9 +399,17 @@ class _Tiler:
         # Registers have no run-time index: the tile goes through memory.
         spill = Buffer("spill", (IntImm(mr), IntImm(self.plan.nr)), self.dtype, "local")
         copies = [
-            loop("i", mr, lambda i, a=a, g=g: _lanes(
-                g.width, lambda l: BufferStore(spill, (i, binary("+", IntImm(g.offset), l)), BufferLoad(a, (i, l)))
-            ), "unroll")
+            loop(
+                "i",
+                mr,
+                lambda i, a=a, g=g: _lanes(
+                    g.width,
+                    lambda l: BufferStore(
+                        spill, (i, binary("+", IntImm(g.offset), l)), BufferLoad(a, (i, l))
+                    ),
+                ),
+                "unroll",
+            )
             for a, g in zip(accs, groups, strict=True)
         ]
         widths = widths_down_from(self.lanes, valid)
@@ -385,7 +418,9 @@ class _Tiler:
             mr,
             lambda i: guard(
                 i,
-                vector_loop(valid, widths, lambda j, l, w: element(i, j, BufferLoad(spill, (i, j)))),
+                vector_loop(
+                    valid, widths, lambda j, l, w: element(i, j, BufferLoad(spill, (i, j)))
+                ),
             ),
         )
         return _Store((spill,), seq(*copies, rows))

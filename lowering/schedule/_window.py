@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eqsat.ir._simplify import simplify
+from eqsat.ir._visit import walk
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Buffer,
@@ -13,25 +15,25 @@ from eqsat.ir.tir import (
     LoopKind,
     PrimExpr,
     PrimFunc,
+    Select,
     Stmt,
     Var,
     binary,
     seq,
 )
-from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import walk
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import map_loads
 from eqsat.lowering.schedule._emit import (
     fill,
     loop,
+    nest,
     parallel_outer,
     product_of,
     scope,
     static,
     widths_down_from,
 )
-from eqsat.lowering.schedule._stages import Stage, combine, read_stages, replace_exprs
+from eqsat.lowering.schedule._stages import Stage, combine, naive_func, read_stages, replace_exprs
 
 # Windows of at most this many elements are unrolled.
 MAX_UNROLLED = 9
@@ -78,9 +80,7 @@ def fuse_epilogue(func: PrimFunc) -> Fused | None:
     if out.combiner is not None or first.buffer in func.params:
         return None
     reads = {
-        n.indices
-        for n in walk(out.value)
-        if isinstance(n, BufferLoad) and n.buffer is first.buffer
+        n.indices for n in walk(out.value) if isinstance(n, BufferLoad) and n.buffer is first.buffer
     }
     sizes = product_of(first.extents), product_of(out.extents)
     if len(reads) != 1 or simplify(binary("-", *sizes), {}) != IntImm(0):
@@ -117,8 +117,6 @@ def _fused(
 
 def _is_guarded(e: PrimExpr, buffer: Buffer) -> bool:
     """Say whether a load of `buffer` stands under a lazy select: its index may be out of bounds."""
-    from eqsat.ir.tir import Select
-
     return any(
         isinstance(n, Select)
         and n.lazy
@@ -129,16 +127,21 @@ def _is_guarded(e: PrimExpr, buffer: Buffer) -> bool:
 
 def refuse(f: Fused, func: PrimFunc) -> PrimFunc:
     """Return the naive form of `f` in two stages over the same axes."""
-    from eqsat.lowering.schedule._stages import naive_func
-
     temp = Buffer(f"{f.out.name}_sum", f.out.shape, f.value.dtype)
     new_axes = tuple(Var(v.name, v.dtype) for v in f.axes)
     env: dict[Var, PrimExpr] = dict(zip(f.axes, new_axes, strict=True))
     if f.epilogue is f.result:
         stage = Stage(
-            f.out.name, f.out, f.axes, f.extents, f.value, f.combiner, f.reduce_axes, f.reduce_extents
+            f.out.name,
+            f.out,
+            f.axes,
+            f.extents,
+            f.value,
+            f.combiner,
+            f.reduce_axes,
+            f.reduce_extents,
         )
-        return naive_func(func.name, func.params, [stage], func.attrs)  # type: ignore[arg-type]
+        return naive_func(func.name, func.params, [stage], func.attrs)
     first = Stage(
         temp.name,
         temp,
@@ -151,7 +154,7 @@ def refuse(f: Fused, func: PrimFunc) -> PrimFunc:
     )
     epilogue = replace_exprs(f.epilogue, {f.result: BufferLoad(temp, f.axes)})
     second = Stage(f.out.name, f.out, f.axes, f.extents, epilogue)
-    return naive_func(func.name, func.params, [first, second], func.attrs)  # type: ignore[arg-type]
+    return naive_func(func.name, func.params, [first, second], func.attrs)
 
 
 def tile_window(func: PrimFunc, target: Target) -> PrimFunc:
@@ -202,8 +205,6 @@ def _element(
             return BufferStore(acc, (lane,), combine(f.combiner, BufferLoad(acc, (lane,)), value))
 
         return loop("l", width, one, "vectorized")
-
-    from eqsat.lowering.schedule._emit import nest
 
     loops = nest([f"k{k}" for k in range(len(f.reduce_axes))], f.reduce_extents, update, kind)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from eqsat.ir.tir import Buffer, BufferLoad, PrimFunc, Var
 from eqsat.ir._visit import walk
+from eqsat.ir.tir import Buffer, BufferLoad, PrimFunc, Var
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import collapse_axes
 from eqsat.lowering.schedule._contraction import Contraction, ContractionPlan, plan, recognise
@@ -14,6 +14,7 @@ from eqsat.lowering.schedule._emit import product_of, static
 from eqsat.lowering.schedule._packing import Packing
 from eqsat.lowering.schedule._pointwise import tile_pointwise
 from eqsat.lowering.schedule._rows import plan_rows, tile_rows
+from eqsat.lowering.schedule._schedule import Schedule, contraction_step, rows_step, step
 from eqsat.lowering.schedule._stages import Stage, naive_func, read_stages
 from eqsat.lowering.schedule._tile_contraction import tile_contraction
 from eqsat.lowering.schedule._window import Fused, fuse_epilogue, tile_window
@@ -23,12 +24,14 @@ from eqsat.lowering.schedule._window import Fused, fuse_epilogue, tile_window
 class Scheduled:
     """A scheduled function. `origin[k]` is the position of `func.params[k]` among the parameters of the
     naive function; parameters beyond are packed constants, one per packing, whose sources are
-    parameters of `naive`."""
+    parameters of `naive`. `steps` applied to the given function make `func`.
+    """
 
     func: PrimFunc
     template: str
     origin: tuple[int, ...]
     naive: PrimFunc
+    steps: Schedule
     packings: tuple[Packing, ...] = ()
 
 
@@ -41,19 +44,29 @@ def schedule(naive: PrimFunc, constants: Collection[int], target: Target) -> Sch
     stages = read_stages(func)
     every = tuple(range(len(func.params)))
     if len(stages) == 1 and stages[0].combiner is None:
-        return Scheduled(tile_pointwise(func, target), "pointwise", every, func)
+        return Scheduled(
+            tile_pointwise(func, target), "pointwise", every, func, _steps("tile_pointwise")
+        )
     if contraction := _contraction(func, constants, target):
         return contraction
     if len(stages) > 1 and any(_is_contraction(s, func, target) for s in stages):
         return None
     fused = fuse_epilogue(func)
     if fused is not None and fused.axes and _prefers_window(fused, target):
-        return Scheduled(tile_window(func, target), "window", every, func)
+        return Scheduled(tile_window(func, target), "window", every, func, _steps("tile_window"))
     if rows := plan_rows(func):
-        return Scheduled(tile_rows(func, rows, target), "row", every, func)
+        steps = (COLLAPSE, rows_step(rows))
+        return Scheduled(tile_rows(func, rows, target), "row", every, func, steps)
     if fused is not None and fused.axes:
-        return Scheduled(tile_window(func, target), "window", every, func)
+        return Scheduled(tile_window(func, target), "window", every, func, _steps("tile_window"))
     return None
+
+
+COLLAPSE = step("collapse_axes")
+
+
+def _steps(name: str) -> Schedule:
+    return (COLLAPSE, step(name))
 
 
 def _contraction(func: PrimFunc, constants: Collection[int], target: Target) -> Scheduled | None:
@@ -84,7 +97,8 @@ def tiled(c: Contraction, tiling: ContractionPlan, target: Target) -> Scheduled:
     result = tile_contraction(c, tiling, target)
     position = {p: k for k, p in enumerate(c.func.params)}
     origin = tuple(position[p] for p in result.func.params if p in position)
-    return Scheduled(result.func, "contraction", origin, c.func, result.packings)
+    steps = (COLLAPSE, contraction_step(tiling))
+    return Scheduled(result.func, "contraction", origin, c.func, steps, result.packings)
 
 
 def _prefers_window(f: Fused, target: Target) -> bool:

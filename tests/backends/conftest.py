@@ -9,8 +9,7 @@ import pytest
 
 from eqsat.backends import Executable, compile_program
 from eqsat.ir import TensorType
-from eqsat.ir.tir import Buffer, PrimExpr, PrimFunc
-from eqsat.ir.tir import Binary, IntImm, Var
+from eqsat.ir.tir import Binary, Buffer, IntImm, PrimExpr, PrimFunc, Var
 from eqsat.lowering._program import Launch, NativeProgram, Slot
 from eqsat.shapes import Dim, sym
 

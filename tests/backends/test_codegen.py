@@ -69,7 +69,9 @@ def elementwise(
 @pytest.mark.parametrize("size", [1, 5, 16, 37, 100])
 @pytest.mark.parametrize("symbolic", [False, True])
 def test_loop_kinds(kind: str, size: int, symbolic: bool, compiled: Compiled) -> None:
-    f = elementwise(lambda a, b: a * b + a, ["float32"] * 2, "float32", n if symbolic else size, kind)
+    f = elementwise(
+        lambda a, b: a * b + a, ["float32"] * 2, "float32", n if symbolic else size, kind
+    )
     a, b = rng.standard_normal((2, size)).astype(np.float32)
     np.testing.assert_allclose(compiled(f)(a, b), a * b + a, rtol=1e-6, atol=1e-6)
 
@@ -126,7 +128,14 @@ def test_comparisons(op: str, dtype: str, kind: str, compiled: Compiled) -> None
     a, b = rng.integers(0, 3, (2, 40)).astype(dtype)
     if dtype == "float32":
         a[0] = np.nan
-    names = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
+    names = {
+        "<": "less",
+        "<=": "less_equal",
+        ">": "greater",
+        ">=": "greater_equal",
+        "==": "equal",
+        "!=": "not_equal",
+    }
     np.testing.assert_array_equal(compiled(f)(a, b), getattr(np, names[op])(a, b))
 
 
@@ -139,7 +148,17 @@ def test_logic(kind: str, compiled: Compiled) -> None:
     np.testing.assert_array_equal(compiled(f)(a, b), (a & b) | ~b)
 
 
-CAST_DTYPES = ["bool", "int8", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+CAST_DTYPES = [
+    "bool",
+    "int8",
+    "uint8",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+]
 
 
 @pytest.mark.parametrize("old", CAST_DTYPES)
@@ -177,7 +196,9 @@ def test_intrinsics(name: str, kind: str, compiled: Compiled) -> None:
 
 
 def test_unknown_intrinsic_is_one_error(compiled: Compiled) -> None:
-    f = elementwise(lambda a: Intrinsic("zeta", (a,), "float32"), ["float32"], "float32", n, "serial")
+    f = elementwise(
+        lambda a: Intrinsic("zeta", (a,), "float32"), ["float32"], "float32", n, "serial"
+    )
     with pytest.raises(CodegenError, match=r"T\.zeta on float32 has no native code"):
         compiled(f)
 
@@ -209,8 +230,12 @@ def test_strided_and_reversed_loads(stride: int, kind: str, compiled: Compiled) 
 @pytest.mark.parametrize("kind", ["serial", "vectorized"])
 def test_transpose_scatters_and_gathers(kind: str, compiled: Compiled) -> None:
     x, y = Buffer("x", (n, m), "float32"), Buffer("y", (m, n), "float32")
-    rows = PrimFunc("t", (x, y), loop(i, n, loop(j, m, BufferStore(y, (j, i), load(x, i, j)), kind)))
-    columns = PrimFunc("t", (x, y), loop(j, m, loop(i, n, BufferStore(y, (j, i), load(x, i, j)), kind)))
+    rows = PrimFunc(
+        "t", (x, y), loop(i, n, loop(j, m, BufferStore(y, (j, i), load(x, i, j)), kind))
+    )
+    columns = PrimFunc(
+        "t", (x, y), loop(j, m, loop(i, n, BufferStore(y, (j, i), load(x, i, j)), kind))
+    )
     a = rng.standard_normal((19, 35)).astype(np.float32)
     np.testing.assert_array_equal(compiled(rows)(a), a.T)
     np.testing.assert_array_equal(compiled(columns)(a), a.T)
@@ -261,7 +286,9 @@ def block_sum(kind: str, init: bool = True) -> PrimFunc:
     )
     update = BufferStore(y, (vi,), load(y, vi) + load(x, vi, vk))
     first = BufferStore(y, (vi,), FloatImm(0.0)) if init else None
-    return PrimFunc("sum", (x, y), loop(i, n, loop(k, m, Block("b", iters, (), (), update, first), kind)))
+    return PrimFunc(
+        "sum", (x, y), loop(i, n, loop(k, m, Block("b", iters, (), (), update, first), kind))
+    )
 
 
 def test_block_init_runs_at_the_first_reduction_step(compiled: Compiled) -> None:
@@ -269,9 +296,13 @@ def test_block_init_runs_at_the_first_reduction_step(compiled: Compiled) -> None
     np.testing.assert_allclose(compiled(block_sum("serial"))(a), a.sum(1), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("op", "reduce"), [("+", np.sum), ("max", np.max), ("min", np.min), ("*", np.prod)])
+@pytest.mark.parametrize(
+    ("op", "reduce"), [("+", np.sum), ("max", np.max), ("min", np.min), ("*", np.prod)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-def test_reduction_over_lanes(op: str, reduce: Callable[..., object], dtype: str, compiled: Compiled) -> None:
+def test_reduction_over_lanes(
+    op: str, reduce: Callable[..., object], dtype: str, compiled: Compiled
+) -> None:
     x, y = Buffer("x", (n, m), dtype), Buffer("y", (n,), dtype)
     start = BufferStore(y, (i,), load(x, i, I(0)))
     step = BufferStore(y, (i,), Binary(op, load(y, i), load(x, i, k + 1)))  # type: ignore[arg-type]
@@ -343,7 +374,12 @@ def test_local_and_shared_buffers(size: int, compiled: Compiled) -> None:
         )),
         "parallel",
     )  # fmt: skip
-    second = loop(b, n, loop(c, size, BufferStore(y, (b, c), load(packed, n - 1 - b, c)), "vectorized"), "parallel")
+    second = loop(
+        b,
+        n,
+        loop(c, size, BufferStore(y, (b, c), load(packed, n - 1 - b, c)), "vectorized"),
+        "parallel",
+    )
     f = PrimFunc("stages", (x, y), Seq((first, second)), (row, packed))
     data = rng.standard_normal((5, size)).astype(np.float32)
     np.testing.assert_array_equal(compiled(f, num_threads=2)(data), (data + 1)[::-1, ::-1])
@@ -367,7 +403,9 @@ def test_register_tiled_product(shape: tuple[int, int], compiled: Compiled) -> N
     """The shape of a scheduled contraction: accumulators in registers, masked tails."""
     rows, columns = shape
     depth = shape_var("depth")
-    x, y, z = (Buffer(s, d, "float32") for s, d in (("x", (n, depth)), ("y", (depth, m)), ("z", (n, m))))
+    x, y, z = (
+        Buffer(s, d, "float32") for s, d in (("x", (n, depth)), ("y", (depth, m)), ("z", (n, m)))
+    )
     acc = Buffer("acc", (I(rows), I(columns)), "float32", "local")
     io, jo = Var("io"), Var("jo")
     r, c = io * rows + i, jo * columns + j
@@ -383,7 +421,9 @@ def test_register_tiled_product(shape: tuple[int, int], compiled: Compiled) -> N
         loop(k, depth, tile(BufferStore(acc, (i, j), load(acc, i, j) + left * right))),
         tile(IfThenElse(inside, BufferStore(z, (r, c), load(acc, i, j)))),
     ))  # fmt: skip
-    over = loop(io, (n + (rows - 1)) // rows, loop(jo, (m + (columns - 1)) // columns, body), "parallel")
+    over = loop(
+        io, (n + (rows - 1)) // rows, loop(jo, (m + (columns - 1)) // columns, body), "parallel"
+    )
     exe = compiled(PrimFunc("gemm", (x, y, z), over, (acc,)), num_threads=2)
     for dims in ((12, 32, 8), (1, 1, 1), (13, 45, 7)):
         a = rng.standard_normal((dims[0], dims[2])).astype(np.float32)
@@ -394,7 +434,7 @@ def test_register_tiled_product(shape: tuple[int, int], compiled: Compiled) -> N
 def test_unbound_variable_is_one_error(compiled: Compiled) -> None:
     x, y = Buffer("x", (n,), "float32"), Buffer("y", (n,), "float32")
     f = PrimFunc("bad", (x, y), loop(i, n, BufferStore(y, (i,), load(x, Var("q")))))
-    with pytest.raises(CodegenError, match="variable q is used where nothing binds it|uses q, which is no symbol"):
+    with pytest.raises(CodegenError, match=r"uses q, which is no symbol"):
         compiled(f)
 
 

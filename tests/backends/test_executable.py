@@ -124,7 +124,10 @@ def wrong(**changes: Any) -> dict[str, Any]:
 f32 = np.float32
 ENTRY_ERRORS: list[tuple[dict[str, Any], str]] = [
     (wrong(q=1), "add has no input 'q'; its inputs are x, y, w"),
-    (wrong(x=np.zeros((3, 4))), r"input x: expected f32[n, 4], got f64[3, 4] (dtype float64; convert"),
+    (
+        wrong(x=np.zeros((3, 4))),
+        r"input x: expected f32[n, 4], got f64[3, 4] (dtype float64; convert",
+    ),
     (wrong(x=np.zeros(4, f32)), "input x: expected f32[n, 4], got f32[4] (rank 1)"),
     (wrong(x=[1.0]), "input x: expected f32[n, 4] as a NumPy array or DLPack tensor, got list"),
     (
@@ -148,7 +151,9 @@ def test_entry_errors(exe: Executable, changed: dict[str, Any], message: str) ->
 
 def test_missing_surplus_and_repeated_inputs(exe: Executable) -> None:
     a = arguments()
-    with pytest.raises(RuntimeCheckError, match=r"missing input w: f32\[n \+ 1\]; add needs x, y, w"):
+    with pytest.raises(
+        RuntimeCheckError, match=r"missing input w: f32\[n \+ 1\]; add needs x, y, w"
+    ):
         exe(a["x"], a["y"])
     with pytest.raises(RuntimeCheckError, match=r"add takes 3 inputs \(x, y, w\), got 4"):
         exe(*a.values(), a["x"])
@@ -168,9 +173,13 @@ def test_a_symbol_is_solved_from_a_linear_size(make_program: MakeProgram) -> Non
 def test_facts_are_checked(make_program: MakeProgram) -> None:
     facts = Facts().with_range("n", 2, 64).with_divisible(sym("n"), 2)
     exe = compile_program(make_program(add_func(), facts=facts), cache=False)
-    with pytest.raises(RuntimeCheckError, match=r"n = 66 \(bound by x axis 0\), but .* 2 <= n <= 64"):
+    with pytest.raises(
+        RuntimeCheckError, match=r"n = 66 \(bound by x axis 0\), but .* 2 <= n <= 64"
+    ):
         exe(**arguments(66))
-    with pytest.raises(RuntimeCheckError, match="n = 5, but the program was compiled for multiples of 2"):
+    with pytest.raises(
+        RuntimeCheckError, match="n = 5, but the program was compiled for multiples of 2"
+    ):
         exe(**arguments(5))
 
 
@@ -178,7 +187,10 @@ def two_step_program() -> NativeProgram:
     """y = (x + c) twice through the workspace; also returns x, c and a reshape of y."""
     ty, flat = TensorType((sym("n"), 4), "float32"), TensorType((sym("n") * 4,), "float32")
     row = TensorType((4,), "float32")
-    a, c, b = (Buffer(s, d, "float32") for s, d in (("a", (n, IntImm(4))), ("c", (IntImm(4),)), ("b", (n, IntImm(4)))))
+    a, c, b = (
+        Buffer(s, d, "float32")
+        for s, d in (("a", (n, IntImm(4))), ("c", (IntImm(4),)), ("b", (n, IntImm(4))))
+    )
     f = PrimFunc(
         "bias", (a, c, b),
         loops([n, IntImm(4)], lambda i, j: BufferStore(b, (i, j), BufferLoad(a, (i, j)) + BufferLoad(c, (j,)))),
@@ -192,7 +204,9 @@ def two_step_program() -> NativeProgram:
     )
     launches = (
         Launch(f, (0, 1, 2), "add", "pointwise", flops=sym("n") * 4, bytes_moved=sym("n") * 32),
-        Launch(f, (2, 1, 3), "add again", "pointwise", flops=sym("n") * 4, bytes_moved=sym("n") * 32),
+        Launch(
+            f, (2, 1, 3), "add again", "pointwise", flops=sym("n") * 4, bytes_moved=sym("n") * 32
+        ),
     )
     return NativeProgram(
         "steps", slots, launches, (0,), (3, 0, 1, 4), ("n",), sym("n") * 16 + 64, is_tuple=True
@@ -318,7 +332,9 @@ def test_cache_is_hit_by_a_renamed_program(tmp_path: Path, make_program: MakePro
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_damaged_entries_are_compiled_again(tmp_path: Path, damage: str, make_program: MakeProgram) -> None:
+def test_damaged_entries_are_compiled_again(
+    tmp_path: Path, damage: str, make_program: MakeProgram
+) -> None:
     compile_program(make_program(add_func()), cache=tmp_path)
     for path in entries(tmp_path):
         data = bytearray(path.read_bytes())

@@ -10,7 +10,17 @@ import pytest
 
 from eqsat.backends import Executable
 from eqsat.backends._vector_math import MAX_ULP
-from eqsat.ir.tir import Buffer, BufferLoad, BufferStore, For, IntImm, Intrinsic, PrimFunc, Var, shape_var
+from eqsat.ir.tir import (
+    Buffer,
+    BufferLoad,
+    BufferStore,
+    For,
+    IntImm,
+    Intrinsic,
+    PrimFunc,
+    Var,
+    shape_var,
+)
 
 Compiled = Callable[..., Executable]
 _erf = np.vectorize(math.erf)
@@ -61,7 +71,9 @@ def test_error_bound(name: str, compiled: Compiled) -> None:
     assert error <= MAX_ULP[name]
 
 
-SPECIALS = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 200.0, -200.0, 1e38, -1e38, 1e-40], np.float32)
+SPECIALS = np.array(
+    [0.0, -0.0, np.inf, -np.inf, np.nan, 200.0, -200.0, 1e38, -1e38, 1e-40], np.float32
+)
 
 
 @pytest.mark.parametrize("name", sorted(MAX_ULP))

@@ -12,6 +12,7 @@ from eqsat._encode import EncodeError
 from eqsat._saturate import saturate
 from eqsat._snapshot import Cover, Snapshot
 from eqsat.ir import (
+    BindingBlock,
     BlockBuilder,
     Call,
     Constant,
@@ -19,11 +20,13 @@ from eqsat.ir import (
     Function,
     IRModule,
     PrimFunc,
+    SeqExpr,
     ShapeType,
     TensorType,
     Tuple,
     TupleType,
     Var,
+    VarBinding,
     interpret,
     op,
 )
@@ -224,6 +227,17 @@ def test_a_variable_from_elsewhere_is_rejected() -> None:
         saturate(function, [])
 
 
+def test_effects_and_in_place_calls_are_rejected() -> None:
+    ty = TensorType((2,), "float32")
+    x = Var("x", ty)
+    y = Var("y", ty)
+    call = Call(ExternFunc("f"), (x,), {}, ty)
+    body = SeqExpr((BindingBlock((VarBinding(y, call),)),), y)
+    with pytest.raises(EncodeError, match="a call with effects") as caught:
+        saturate(Function("main", (x,), body, ty), [])
+    assert caught.value.__notes__ == ["at y"]
+
+
 def test_deep_chains() -> None:
     bb = BlockBuilder()
     y = x = bb.input("x", (2,), "float32")
@@ -235,7 +249,7 @@ def test_deep_chains() -> None:
     assert len(snapshot.classes) == 20_001
     assert snapshot.facts == NO_FACTS
     table = bb.call(op("tanh"), np.arange(2, dtype="float32"))
-    for _ in range(5_000):
+    for _ in range(2_000):
         table = bb.call(op("negative"), table)
     function = bb.function(bb.call(op("add"), table, x))
     snapshot, _ = saturate(function, [])

@@ -54,6 +54,8 @@ def model(
 
 
 def small_model() -> onnx.ModelProto:
+    rng = np.random.default_rng(1)
+    w, b = (rng.standard_normal(shape, dtype=np.float32) for shape in ((3, 4), (4,)))
     return model(
         [
             node("MatMul", "x w", "h"),
@@ -64,8 +66,8 @@ def small_model() -> onnx.ModelProto:
         [tensor("x", ["n", 3])],
         [tensor("y", ["n", 2, 2])],
         [
-            numpy_helper.from_array(f32(3, 4), "w"),
-            numpy_helper.from_array(f32(4), "b"),
+            numpy_helper.from_array(w, "w"),
+            numpy_helper.from_array(b, "b"),
             const("target", [0, 2, 2]),
         ],
     )
@@ -332,7 +334,7 @@ def test_external_weights(tmp_path: Path) -> None:
     proto = small_model()
     path = tmp_path / "model.onnx"
     onnx.save(proto, path, save_as_external_data=True, location="model.bin", size_threshold=0)
-    check_agrees(small_model_with(proto), {"x": f32(2, 3)}, module=from_onnx(path), dims={"n": 2})
+    check_agrees(small_model(), {"x": f32(2, 3)}, module=from_onnx(path), dims={"n": 2})
     with pytest.raises(
         ImportModelError, match="weight w lies in an external file; pass the model's path"
     ):
@@ -342,16 +344,6 @@ def test_external_weights(tmp_path: Path) -> None:
         ImportModelError, match=r"the external file model\.bin of the weight w can't be"
     ):
         from_onnx(path)
-
-
-def small_model_with(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as it was before its weights were moved out by `onnx.save`."""
-    weights = {t.name: t for t in proto.graph.initializer}
-    for name, tensor_ in weights.items():
-        tensor_.data_location = TensorProto.DEFAULT
-        del tensor_.external_data[:]
-        assert tensor_.raw_data, name
-    return proto
 
 
 # Bad input --------------------------------------------------------------------------------------
@@ -436,7 +428,7 @@ def test_undefined_names() -> None:
         from_onnx(proto)
     proto = small_model()
     proto.graph.output[0].name = "nowhere"
-    with pytest.raises(ImportModelError, match="the output 'nowhere' is nowhere defined"):
+    with pytest.raises(ImportModelError, match="output 'nowhere' is not"):
         from_onnx(proto)
 
 

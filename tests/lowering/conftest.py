@@ -65,7 +65,9 @@ def kernel_module(build: Callable[..., Expr], *operands: Array | Shape) -> IRMod
     return IRModule({**module.functions, "kernel": kernel})
 
 
-def run_program(program: NativeProgram, inputs: Sequence[Array], env: Mapping[str, int]) -> list[Array]:
+def run_program(
+    program: NativeProgram, inputs: Sequence[Array], env: Mapping[str, int]
+) -> list[Array]:
     """Run every launch through the interpreter; workspace slots lie at their planned offsets."""
     memory: dict[int, Array] = {}
     workspace = np.zeros(evaluate(program.workspace_bytes, env), np.uint8)
@@ -146,8 +148,12 @@ def reference(module: IRModule, inputs: Sequence[Array], env: Mapping[str, int])
                 case Call(OpDef() as op, operands, attrs):
                     given = [value(a) for a in operands]
                     given += [None] * (len(op.operands) - len(given))
-                    given = [list(g) if isinstance(g, tuple) and g and isinstance(g[0], np.ndarray) else g
-                             for g in given]
+                    given = [
+                        list(g)
+                        if isinstance(g, tuple) and g and isinstance(g[0], np.ndarray)
+                        else g
+                        for g in given
+                    ]
                     plain = {k: _plain(v, env) for k, v in attrs.items()}
                     return op.reference(*given, **plain)
                 case _:
@@ -175,9 +181,7 @@ Check = Callable[..., NativeProgram]
 def check() -> Check:
     """Return a function that lowers a module, runs it, compares it, and returns the program."""
 
-    def run(
-        module: IRModule, *inputs: Array, target: Target = SMALL, **env: int
-    ) -> NativeProgram:
+    def run(module: IRModule, *inputs: Array, target: Target = SMALL, **env: int) -> NativeProgram:
         program = lower_module(module, target=target)
         got = run_program(program, inputs, env)
         want = reference(module, inputs, env)
@@ -188,8 +192,6 @@ def check() -> Check:
         return program
 
     return run
-
-
 
 
 @pytest.fixture

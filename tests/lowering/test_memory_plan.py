@@ -10,7 +10,8 @@ from eqsat.shapes import Facts, evaluate, sym
 
 _N, _M = sym("n"), sym("m")
 _SIZES = st.one_of(
-    st.integers(0, 1000), st.sampled_from([_N, 4 * _N, 4 * _N * _M, 8 * _M, 4 * _N + 64, _N // 3 + 1])
+    st.integers(0, 1000),
+    st.sampled_from([_N, 4 * _N, 4 * _N * _M, 8 * _M, 4 * _N + 64, _N // 3 + 1]),
 )
 
 

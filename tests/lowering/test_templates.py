@@ -77,26 +77,60 @@ def concat_relu(o: Any, x: Any, y: Any) -> Any:
 C = "constant"
 # name: kernel, operands (shape, or (C, shape) for a constant), template, sizes of symbols
 CASES: dict[str, tuple[Build, tuple[Any, ...], str, dict[str, int]]] = {
-    "conv3x3": (conv_bias_relu(), ((1, 3, 6, 6), (C, (10, 3, 3, 3)), (C, (1, 10, 1, 1))), "contraction", {}),
-    "conv3x3 wide": (conv_bias_relu(), ((1, 2, 5, 19), (C, (5, 2, 3, 3)), (C, (1, 5, 1, 1))), "contraction", {}),
-    "conv stride 2": (conv_bias_relu(2), ((2, 3, 7, 9), (C, (6, 3, 3, 3)), (C, (1, 6, 1, 1))), "contraction", {}),
+    "conv3x3": (
+        conv_bias_relu(),
+        ((1, 3, 6, 6), (C, (10, 3, 3, 3)), (C, (1, 10, 1, 1))),
+        "contraction",
+        {},
+    ),
+    "conv3x3 wide": (
+        conv_bias_relu(),
+        ((1, 2, 5, 19), (C, (5, 2, 3, 3)), (C, (1, 5, 1, 1))),
+        "contraction",
+        {},
+    ),
+    "conv stride 2": (
+        conv_bias_relu(2),
+        ((2, 3, 7, 9), (C, (6, 3, 3, 3)), (C, (1, 6, 1, 1))),
+        "contraction",
+        {},
+    ),
     "conv1x1 residual": (
         conv_bias_relu(1, 0),
         ((1, 6, 5, 5), (C, (9, 6, 1, 1)), (C, (1, 9, 1, 1)), (1, 9, 5, 5)),
         "contraction",
         {},
     ),
-    "conv weight is input": (conv_bias_relu(), ((1, 3, 6, 6), (7, 3, 3, 3), (1, 7, 1, 1)), "contraction", {}),
+    "conv weight is input": (
+        conv_bias_relu(),
+        ((1, 3, 6, 6), (7, 3, 3, 3), (1, 7, 1, 1)),
+        "contraction",
+        {},
+    ),
     "conv symbolic batch": (
-        conv_bias_relu(), ((n, 2, 5, 5), (C, (6, 2, 3, 3)), (C, (1, 6, 1, 1))), "contraction", {"n": 2}
+        conv_bias_relu(),
+        ((n, 2, 5, 5), (C, (6, 2, 3, 3)), (C, (1, 6, 1, 1))),
+        "contraction",
+        {"n": 2},
     ),
     "conv symbolic image": (
-        conv_bias_relu(), ((1, 2, n, s), (C, (6, 2, 3, 3)), (C, (1, 6, 1, 1))), "contraction", {"n": 4, "s": 11}
+        conv_bias_relu(),
+        ((1, 2, n, s), (C, (6, 2, 3, 3)), (C, (1, 6, 1, 1))),
+        "contraction",
+        {"n": 4, "s": 11},
     ),
     "conv groups": (
-        conv_bias_relu(1, 1, 2), ((1, 4, 5, 5), (C, (10, 2, 3, 3)), (C, (1, 10, 1, 1))), "contraction", {}
+        conv_bias_relu(1, 1, 2),
+        ((1, 4, 5, 5), (C, (10, 2, 3, 3)), (C, (1, 10, 1, 1))),
+        "contraction",
+        {},
     ),
-    "depthwise": (conv_bias_relu(1, 1, 3), ((1, 3, 5, 9), (C, (3, 1, 3, 3)), (C, (1, 3, 1, 1))), "window", {}),
+    "depthwise": (
+        conv_bias_relu(1, 1, 3),
+        ((1, 3, 5, 9), (C, (3, 1, 3, 3)), (C, (1, 3, 1, 1))),
+        "window",
+        {},
+    ),
     "matmul constant": (matmul, ((9, 7), (C, (7, 21))), "contraction", {}),
     "matmul": (matmul, ((9, 7), (7, 21)), "contraction", {}),
     "matmul small m": (matmul, ((3, 7), (7, 21)), "contraction", {}),
@@ -120,7 +154,12 @@ CASES: dict[str, tuple[Build, tuple[Any, ...], str, dict[str, int]]] = {
     "softmax symbolic": (softmax(-1), ((n, s),), "row", {"n": 3, "s": 21}),
     "softmax of columns": (softmax(1), ((2, 7, 5),), "row", {}),
     "layer norm": (layer_norm, ((2, 3, 22), (C, (22,)), (C, (22,))), "row", {}),
-    "layer norm symbolic": (layer_norm, ((n, s, 10), (C, (10,)), (C, (10,))), "row", {"n": 2, "s": 3}),
+    "layer norm symbolic": (
+        layer_norm,
+        ((n, s, 10), (C, (10,)), (C, (10,))),
+        "row",
+        {"n": 2, "s": 3},
+    ),
     "mean of images": (attributes("mean", axis=(2, 3)), ((1, 5, 3, 7),), "row", {}),
     "sum of rows": (attributes("sum", axis=(0,)), ((6, 9),), "window", {}),
     "sum of all": (attributes("sum"), ((6, 9),), "row", {}),

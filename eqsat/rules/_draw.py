@@ -1,0 +1,106 @@
+"""Random sizes, shapes and attribute values, with the awkward cases on purpose."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from eqsat.ir import AttrKind, AttrValue
+
+SIZES = (1, 2, 3, 4, 2, 3)
+DTYPES = ("float64", "float32", "int64", "int32", "bool")
+CHOICES: dict[str, tuple[AttrValue, ...]] = {
+    "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
+    "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
+    "pool_size": ((1, 1), (2, 2), (3, 2)),
+    "padding": ((0, 0, 0, 0), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 2), (2, 0, 2, 0)),
+    "groups": (1, 1, 2, 3),
+    "out_layout": ("NCHW", "NCHW", None, "NHWC"),
+    "epsilon": (1e-5, 0.5),
+}
+
+
+def size(rng: Random) -> int:
+    """Return a small size, sometimes 0."""
+    return 0 if rng.random() < 0.04 else rng.choice(SIZES)
+
+
+def broadcast_target(rng: Random, dims: tuple[int, ...], base: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape that `dims` broadcasts to, often `base`."""
+    if rng.random() < 0.2:
+        return dims
+    if len(base) >= len(dims) and rng.random() < 0.7:
+        return base
+    grown = tuple(size(rng) if d == 1 and rng.random() < 0.5 else d for d in dims)
+    return (*(rng.choice(((), (2,), (1,), (3, 1)))), *grown)
+
+
+def reshape_target(rng: Random, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape of as many elements: the same, merged, shuffled or with ones."""
+    kind = rng.random()
+    if 0 in dims and kind < 0.5:
+        return (size(rng), 0)
+    if kind < 0.15:
+        return dims
+    if kind < 0.3:
+        return (*(1,) * rng.randint(1, 2), *dims)
+    if kind < 0.5 and len(dims) >= 2:
+        return (math.prod(dims[:-1]), dims[-1])
+    if kind < 0.65 and len(dims) >= 2:
+        return (*dims[:-2], dims[-2] * dims[-1])
+    if kind < 0.8:
+        merged = list(dims)
+        rng.shuffle(merged)
+        return tuple(merged)
+    return (math.prod(dims),)
+
+
+def by_kind(rng: Random, kind: AttrKind) -> AttrValue:
+    """Return a value for an attribute of which nothing but its kind is known."""
+    match kind:
+        case "bool":
+            return rng.random() < 0.5
+        case "int":
+            return rng.choice((0, 1, 2))
+        case "float":
+            return rng.choice((0.1, 0.5, 1.0))
+        case _:
+            return None
+
+
+def permutation(rng: Random, rank: int) -> AttrValue:
+    """Return a permutation: often of the last two axes or none, some axes negative."""
+    kind = rng.random()
+    axes = list(range(rank))
+    if kind < 0.1:
+        return None
+    if kind < 0.4 and rank >= 2:
+        axes[-2:] = axes[:-3:-1]
+    elif kind < 0.85:
+        rng.shuffle(axes)
+    return tuple(a - rank if rng.random() < 0.2 else a for a in axes)
+
+
+def axes(rng: Random, name: str, rank: int, dims: tuple[int, ...]) -> AttrValue:
+    """Return axes of a reduction, expand_dims or squeeze: often trailing, some negative."""
+    if name == "expand_dims":
+        return (rng.randrange(-rank - 1, rank + 1),)
+    if name == "squeeze":
+        units = [a for a in range(rank) if dims[a] == 1]
+        return tuple(rng.sample(units, rng.randint(1, len(units)))) if units else None
+    if rng.random() < 0.1 or rank == 0:
+        return None
+    if rng.random() < 0.45:
+        count = rng.choice((1, 1, rng.randint(1, rank)))
+        chosen = list(range(rank - count, rank))
+    else:
+        chosen = rng.sample(range(rank), rng.randint(1, rank))
+    return tuple(a - rank if rng.random() < 0.4 else a for a in chosen)
+
+
+def pad_width(rng: Random, rank: int) -> AttrValue:
+    """Return padding, often none or only on the last two of four axes."""
+    if rng.random() < 0.3:
+        return (0,) * (2 * rank)
+    quiet = 4 if rank == 4 and rng.random() < 0.8 else 0
+    return (*(0,) * quiet, *(rng.choice((0, 1, 2)) for _ in range(2 * rank - quiet)))
