@@ -16,7 +16,7 @@ from eqsat.backends._layout import ALIGN, Layout, free_symbols, split_stages, wa
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
-from eqsat.ir._te import identity
+from eqsat.ir.te import identity
 from eqsat.ir.tir import (
     Binary,
     Block,
@@ -229,7 +229,7 @@ class _Stage(Expressions):
         value = self.value(s.value)
         self.enter()
         self.names[s.var], self.depths[s.var] = value, self.depth
-        self.ranges[s.var] = (-(1 << 62), None)
+        self.set_range(s.var, (-(1 << 62), None))
         self.statement(s.body)
         self.leave()
         del self.names[s.var], self.depths[s.var], self.ranges[s.var]
@@ -371,7 +371,7 @@ class _Stage(Expressions):
         low_bound, count = bounds or (to_expr(low), extent)
         hidden = self.values.pop(s.var, None)
         self.names[s.var], self.depths[s.var] = Value(counter, "int64"), self.depth
-        self.ranges[s.var] = (low_bound, count)
+        self.set_range(s.var, (low_bound, count))
         self.statement(s.body)
         self.lines.insert(
             at,
@@ -440,7 +440,7 @@ class _Stage(Expressions):
     def _lanes(self, s: For, start: Poly, lanes: int, live: Value | None) -> None:
         hidden = self.values.pop(s.var, None)
         self.lane, self.mask = Lane(s.var, lanes, start), live
-        self.ranges[s.var] = (to_expr(start), lanes)
+        self.set_range(s.var, (to_expr(start), lanes))
         self.depths[s.var] = self.depth
         self.statement(s.body)
         self.lane = self.mask = None

@@ -18,7 +18,7 @@ from eqsat.backends._jit import load
 from eqsat.backends._layout import Layout, free_symbols
 from eqsat.backends._target import Target, available_cpus, host_target
 from eqsat.ir.tir import PrimFunc
-from eqsat.lowering._program import NativeProgram
+from eqsat.lowering import NativeProgram
 
 Progress = Callable[[int, int], None]
 
@@ -29,6 +29,7 @@ def compile_program(
     num_threads: int | None = None,
     cache: bool | str | PathLike[str] = True,
     progress: Progress | None = None,
+    target: Target | None = None,
 ) -> Executable:
     """Compile for this machine.
 
@@ -37,6 +38,7 @@ def compile_program(
         num_threads: threads of a call; None for all CPUs that this process may use.
         cache: True for the default directory of compiled code, False for none, or a directory.
         progress: called with (kernels done, kernels in all).
+        target: a lesser CPU that this machine can stand for; None for this machine.
 
     Raises:
         CodegenError: a kernel has no native code.
@@ -45,7 +47,7 @@ def compile_program(
     threads = available_cpus() if num_threads is None else num_threads
     if threads < 1:
         raise CodegenError(f"num_threads is {threads}; a program runs on at least one thread")
-    target, store = host_target(), _cache(cache)
+    target, store = target or host_target(), _cache(cache)
     salt = f"{compiler_version()} {target.triple} {target.cpu} {target.features}"
     kernels = [_kernel(launch.func, salt) for launch in program.launches]
     unique = {k.name: k for k in kernels}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
 from eqsat.backends._memory import address_of, aligned_empty
 from eqsat.backends._profile import KernelTime, Profile
-from eqsat.backends._team import team
+from eqsat.backends._team import alone, team
 from eqsat.backends._text import TextKind, program_text
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
-from eqsat.lowering._program import NativeProgram
+from eqsat.lowering import NativeProgram
 from eqsat.shapes import evaluate, itemsize, numpy_dtype, product
 
 _MAX_SIZES = 256
@@ -61,7 +62,7 @@ class Executable:
             parameter(program.slots[i].name, program.slots[i].type) for i in program.inputs
         ]
         self._roots = [_root(program, i) for i in range(len(program.slots))]
-        self._lock = threading.Lock()
+        self._lock, self._pid = threading.Lock(), os.getpid()
         self._sizes: dict[tuple[tuple[int, ...], ...], _Sizes] = {}
         self._workspace = aligned_empty(0)
         self._constants = _constants(program)
@@ -71,6 +72,7 @@ class Executable:
             self._table[i] = address_of(array)
         self._args = np.zeros(6, np.int64)
         self._run = code.library.addresses["run"]
+        self._alone = alone(self._run)
         self._output_dtypes = [numpy_dtype(program.slots[o].type.dtype) for o in program.outputs]
 
     @property
@@ -136,6 +138,9 @@ class Executable:
         if sizes is None:
             sizes = self._prepare(key, arrays)
         made = {slot: aligned_empty(num_bytes) for slot, num_bytes in sizes.fresh}
+        if self._pid != os.getpid():
+            # In a forked child the lock may be held by a thread that is not there.
+            self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             self._fill_table(sizes, arrays, made)
             self._args[5] = 0 if stamps is None else address_of(stamps)
@@ -143,7 +148,11 @@ class Executable:
         return self._outputs(sizes, arrays, made), sizes.env
 
     def _execute(self) -> None:
-        if self.program.launches:
+        if not self.program.launches:
+            return
+        if self.num_threads == 1:
+            self._alone(address_of(self._args))
+        else:
             team().run(self._run, address_of(self._args), self.num_threads)
 
     def _fill_table(

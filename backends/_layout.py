@@ -14,6 +14,7 @@ from eqsat.ir.tir import (
     Evaluate,
     For,
     IfThenElse,
+    IntImm,
     Let,
     PrimExpr,
     PrimFunc,
@@ -112,7 +113,7 @@ def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
     """Return the statements between barriers, and whether each is a parallel loop."""
     stages: list[tuple[Stmt, bool]] = []
     serial: list[Stmt] = []
-    for s in body.stmts if isinstance(body, Seq) else (body,):
+    for s in _top_level(body):
         if isinstance(s, For) and s.kind == "parallel":
             if serial:
                 stages.append((Seq(tuple(serial)), False))
@@ -123,6 +124,18 @@ def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
     if serial:
         stages.append((Seq(tuple(serial)), False))
     return stages
+
+
+def _top_level(s: Stmt) -> Iterable[Stmt]:
+    """Yield the statements of a body, looking into blocks that only group them."""
+    match s:
+        case Seq(stmts):
+            for each in stmts:
+                yield from _top_level(each)
+        case Block(iters=(), init=None, predicate=IntImm(1)):
+            yield from _top_level(s.body)
+        case _:
+            yield s
 
 
 class Layout:

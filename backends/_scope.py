@@ -33,6 +33,7 @@ class IndexArithmetic(Arithmetic):
         self.values: dict[Var, Poly] = {}
         self.ranges: dict[Var, tuple[int | PrimExpr, int | PrimExpr | None]] = {}
         self.simplifier = Simplifier(self.ranges, self.values)
+        self._last_ranges: dict[Var, object] = {}
         self.scopes: list[Scope] = [Scope([])]
         self.block = "entry"
 
@@ -84,6 +85,13 @@ class IndexArithmetic(Arithmetic):
     def depth(self) -> int:
         """The number of the innermost scope."""
         return len(self.scopes) - 1
+
+    def set_range(self, var: Var, bounds: tuple[int | PrimExpr, int | PrimExpr | None]) -> None:
+        """State (min, extent) of a variable that is now bound."""
+        self.ranges[var] = bounds
+        if self._last_ranges.get(var, bounds) != bounds:
+            self.simplifier.forget()
+        self._last_ranges[var] = bounds
 
     # --- polynomials ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -78,6 +79,13 @@ class Team:
             for thread in self._threads:
                 thread.join(1.0)
             self._threads.clear()
+
+
+def alone(function: int) -> Callable[[int], None]:
+    """Return a call of `function(args, 0, 1, no team)` that needs no other thread."""
+    pointer, i64 = ctypes.c_void_p, ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, pointer, i64, i64, pointer)(function)
+    return lambda args: call(args, 0, 1, None)
 
 
 @cache

@@ -8,7 +8,7 @@ from eqsat.backends._codegen import generate
 from eqsat.backends._compile import assembly, optimized
 from eqsat.backends._target import host_target
 from eqsat.ir.script import print_primfunc
-from eqsat.lowering._program import NativeProgram
+from eqsat.lowering import NativeProgram
 
 TextKind = Literal["tir", "llvm", "asm"]
 

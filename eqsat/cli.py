@@ -142,9 +142,10 @@ def _named_file(text: str) -> tuple[str, Path]:
 
 def _load(path: Path) -> Any:
     import eqsat
+    from eqsat.ir.script import parse_module
 
     if path.suffix == ".py":
-        return eqsat.from_tvmscript(path.read_text(), str(path))
+        return parse_module(path.read_text(encoding="utf-8"), str(path))
     return eqsat.from_onnx(path)
 
 

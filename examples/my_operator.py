@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir import Attrs, Numerics, OpDef, Operand, OpKind, TensorType, Type, register_op, te, tir
-from eqsat.rules import ROUNDING, Float, RuleSet, Sides, ops
+from eqsat.rules import ROUNDING, Float, RuleSet, Sides, ops, types_agree
 
 
 def infer(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -48,6 +48,7 @@ mish = register_op(
 mine = RuleSet("mish")
 
 
-@mine.rule(source="Misra 2019, arXiv:1908.08681", numerics=ROUNDING)
+# The literal 1 may be a constant of any shape; `types_agree` leaves out those that broadcast x.
+@mine.rule(source="Misra 2019, arXiv:1908.08681", numerics=ROUNDING, when=[types_agree])
 def mish_from_softplus(x: Float) -> Sides:
     return x * ops.tanh(ops.log(1 + ops.exp(x))), ops.my.mish(x)

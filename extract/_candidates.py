@@ -20,6 +20,7 @@ _TRIED_OF_MANY = 2
 _MAX_PARTIAL = 24
 _REREAD_LIMIT = 1.5
 _EXPANSION = 0.5
+_MOVED_BY_READERS = 2
 _RANK: dict[Template, int] = {
     "view": 0,
     "pointwise": 1,
@@ -77,6 +78,8 @@ class CandidateGrower:
                 continue
             if self._sharing.is_shared[c] and self._repeats_too_much(inner):
                 continue
+            if self._belongs_to_tile(inner):
+                continue
             if matching_rule(graph, form, operand, inner) is not None:
                 options.append(inner)
         return options
@@ -84,14 +87,30 @@ class CandidateGrower:
     def _repeats_too_much(self, inner: Candidate) -> bool:
         """Tell whether taking in a class that others read too costs more than reading it.
 
-        Moving alone may be repeated, since it saves a copy. Arithmetic is better done once, where
-        the operands are written, unless it makes much out of little.
+        Moving alone may be repeated by a few readers, since it saves a copy. Arithmetic is better
+        done once, where the operands are written, unless it makes much out of little.
         """
         if inner.template in _TILED or inner.template in _BY_ROWS or inner.template == "opaque":
             return True
         own = self._graph.classes[inner.root].num_bytes
-        limit = _REREAD_LIMIT if inner.template == "view" else _EXPANSION
+        num_readers = len(self._sharing.readers[inner.root])
+        is_moved = inner.template == "view" and num_readers <= _MOVED_BY_READERS
+        limit = _REREAD_LIMIT if is_moved else _EXPANSION
         return sum([b for _, b in inner.reads]) >= limit * own
+
+    def _belongs_to_tile(self, inner: Candidate) -> bool:
+        """Tell whether the arithmetic of `inner` can as well be the epilogue of what it reads.
+
+        There it is done in registers, and what comes out is no larger than what went in.
+        """
+        if inner.template not in ("pointwise", "gather") or not inner.needs:
+            return False
+        return any(
+            len(self._sharing.readers[leaf]) == 1 and leaf in other.interior
+            for other in self.candidates[inner.root]
+            if other.template in _TILED
+            for leaf in inner.needs
+        )
 
     def _assembled(self, form: Form, chosen: Sequence[Candidate | None]) -> Candidate | None:
         """Return the kernel of `form` with the chosen operands taken in; None where they clash."""
@@ -219,8 +238,9 @@ def _template(form: Form, inner: Sequence[Candidate]) -> Template | None:
     if not inner:
         return own
     templates: list[Template] = [k.template for k in inner]
-    num_tiled = sum(1 for t in templates if t in _TILED)
-    if num_tiled and (num_tiled > 1 or any(_RANK[t] in (2, 3, 4) for t in templates)):
+    # Several operands may come from the same tile: its epilogue branches and meets again.
+    tiles = {f.index for k in inner for f in k.interior.values() if f.kind in _TILED}
+    if tiles and (len(tiles) > 1 or any(_RANK[t] in (2, 3, 4) for t in templates)):
         return None
     if any(t in _BY_ROWS for t in templates):
         return "row"

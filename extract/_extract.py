@@ -18,7 +18,7 @@ from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._segments import Segment, split
 from eqsat.extract._sizes import Sizes
 
-DEFAULT_TIME_LIMIT_S = 2.0
+DEFAULT_TIME_LIMIT_S = 3.0
 Progress = Callable[[float], None]
 """progress(fraction): called while it works."""
 

@@ -18,8 +18,9 @@ class Sharing:
         order: components of classes, operands first; one of several is a cycle of equal forms.
         in_cycle: per class, whether it stands in such a cycle.
         flow_s: per class, an estimate of all that it takes, shared among its readers.
-        readers: per class, the classes that read it in the first choice, or in any form where the
-            choice does not need it.
+        readers: per class, the classes that read it in the first choice, or where the choice does
+            not need it, in the program, or in forms that rules have made.
+        num_readers: per class, the classes with any form that reads it, at least 1.
         is_shared: per class, whether several readers need it that do not soon meet again.
     """
 
@@ -33,11 +34,17 @@ class Sharing:
         for group in self.order:
             for c in group:
                 self.in_cycle[c] = len(group) > 1
-        every: list[dict[int, None]] = [{} for _ in range(count)]
-        for c, below in enumerate(self._below):
-            for k in below:
-                every[k][c] = None
-        self.num_readers = [max(1, len(r)) for r in every]
+        own: list[dict[int, None]] = [{} for _ in range(count)]
+        other: list[dict[int, None]] = [{} for _ in range(count)]
+        for c, forms in enumerate(graph.forms):
+            for f in forms:
+                for k in f.children:
+                    (own if f.is_program else other)[k][c] = None
+        # Rewrites add readers that stand for each other; the program's own are all needed.
+        every = [mine or more for mine, more in zip(own, other, strict=True)]
+        self.num_readers = [
+            max(1, len({**mine, **more})) for mine, more in zip(own, other, strict=True)
+        ]
         self.flow_s = [0.0 if c.is_available else float("inf") for c in graph.classes]
         best = self._first_choice()
         self._best_kind = {c: graph.forms[c][i].kind for c, i in best.items()}

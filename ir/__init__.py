@@ -64,6 +64,7 @@ from eqsat.ir._op import (
     Required,
     Sample,
 )
+from eqsat.ir._structural import structural_equal, structural_hash
 from eqsat.ir._tir import (
     PrimFunc,
 )
@@ -80,10 +81,20 @@ from eqsat.ir._types import (
     UnknownShape,
     substitute_type,
 )
+from eqsat.ir._wellformed import check_well_formed
 from eqsat.ir.ops import (
     ALL_OPS,
+    OperatorError,
     op,
     register_op,
+)
+from eqsat.ir.script import (
+    ParseError,
+    from_tvmscript,
+    parse_module,
+    print_function,
+    print_module,
+    print_primfunc,
 )
 
 __all__ = [
@@ -118,6 +129,8 @@ __all__ = [
     "OpKind",
     "Operand",
     "OperandKind",
+    "OperatorError",
+    "ParseError",
     "PrimFunc",
     "PrimType",
     "PrimValue",
@@ -138,13 +151,21 @@ __all__ = [
     "UnknownShape",
     "Var",
     "VarBinding",
+    "check_well_formed",
     "evaluate_te",
+    "from_tvmscript",
     "infer_type",
     "interpret",
     "make_call",
     "op",
+    "parse_module",
+    "print_function",
+    "print_module",
+    "print_primfunc",
     "register_op",
     "run_primfunc",
+    "structural_equal",
+    "structural_hash",
     "substitute_type",
     "te",
     "tir",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
 
 def _expr(item: object, where: str) -> Expr:
     if isinstance(item, (np.ndarray, np.generic)):
-        return Constant(np.asarray(item))
+        return Constant(np.asarray(cast("NDArray[np.generic]", item)))
     if isinstance(item, Expr):
         return item
     raise TypeCheckError(f"{where} must hold tensors, got {item!r}")

@@ -1,4 +1,8 @@
-"""Runs programs with NumPy: the plain meaning that every other way to run them is checked against."""
+"""Runs programs with NumPy: the plain meaning that every other way to run is checked against."""
+
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -130,7 +134,7 @@ class _Machine:
                 del frame.values[var]
         return self.eval(s.result, frame)
 
-    def eval(self, e: Expr, frame: _Frame) -> Any:
+    def eval(self, e: Expr, frame: _Frame) -> Any:  # noqa: C901  # one case per expression
         match e:
             case Var():
                 return frame.values[e]
@@ -298,7 +302,7 @@ def _as_result(value: Any, ty: Type) -> Any:
     return np.asarray(value) if isinstance(ty, TensorType) else value
 
 
-def _vars(e: Expr) -> Iterator[Var]:
+def _vars(e: Expr) -> Iterator[Var]:  # noqa: C901  # one case per expression
     """Yield every variable that `e` reads, those of nested bodies included."""
     match e:
         case Var():

@@ -1,5 +1,9 @@
 """Checks values against types at run time, and solves for the shape symbols."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,8 @@
 """Evaluates tensor expressions stage by stage with whole-array operations."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -69,8 +69,10 @@ REQUIRED = Required.REQUIRED
 
 @dataclass(frozen=True, slots=True)
 class Attr:
-    """An attribute; `default` is `REQUIRED` where it must be given. `positional` ones may be written
-    without a keyword in TVMScript, after the operands, in order.
+    """An attribute; `default` is `REQUIRED` where it must be given.
+
+    A "scalar" is a number or a dim. In TVMScript attributes may follow the operands without a
+    keyword, in order.
     """
 
     name: str
@@ -156,7 +158,8 @@ class Sample:
 
     Attributes:
         shapes: per operand: a tuple of sizes, a list of such tuples (TENSORS),
-            `("shape", sizes)` (SHAPE), or None where absent. A size that is a string, such as "n" or "n + 1", is symbolic.
+            `("shape", sizes)` (SHAPE), or None where absent. A size that is a string, such as "n"
+            or "n + 1", is symbolic.
         attrs: those that are not the default; a dim may be such a string too.
         dtypes: per operand; the last one stands for all that follow.
         low, high: values are drawn from this range; for integers `high` is exclusive.

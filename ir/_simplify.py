@@ -114,12 +114,24 @@ def to_expr(p: Poly) -> PrimExpr:
 class Simplifier:
     """Simplifies under given ranges; `values` are variables replaced on the way.
 
-    Both may be changed between calls by whoever walks the loops.
+    Both may be changed between calls by whoever walks the loops; `forget` after a range changed.
     """
 
     def __init__(self, ranges: Ranges, values: Mapping[Var, Poly] | None = None) -> None:
         self.ranges = ranges
         self.values: Mapping[Var, Poly] = {} if values is None else values
+        # Reads back what is already in simplest form, replacing no variables.
+        self._bare = self if values is None else Simplifier(ranges)
+        self._read: dict[PrimExpr, Poly] = {}
+        self._signs: dict[tuple[frozenset[tuple[Monomial, int]], int], bool] = {}
+        self._divided: dict[tuple[str, frozenset[object], frozenset[object]], Poly] = {}
+
+    def forget(self) -> None:
+        """Drop what was derived from ranges that no longer hold."""
+        for memo in (self._read, self._signs, self._divided):
+            memo.clear()
+        if self._bare is not self:
+            self._bare.forget()
 
     # --- expressions -----------------------------------------------------------------------
 
@@ -225,6 +237,24 @@ class Simplifier:
 
     def floordiv(self, p: Poly, c: Poly) -> Poly:
         """Return `p // c`."""
+        return self._memoised("//", p, c)
+
+    def mod(self, p: Poly, c: Poly) -> Poly:
+        """Return `p % c`."""
+        return self._memoised("%", p, c)
+
+    def _memoised(self, op: str, p: Poly, c: Poly) -> Poly:
+        if self._bare is not self:
+            # Operands are in simplest form already.
+            return self._bare._memoised(op, p, c)
+        key = (op, frozenset[object](p.items()), frozenset[object](c.items()))
+        known = self._divided.get(key)
+        if known is None:
+            known = self._floordiv(p, c) if op == "//" else self._mod(p, c)
+            self._divided[key] = known
+        return known
+
+    def _floordiv(self, p: Poly, c: Poly) -> Poly:
         k = as_constant(c)
         if k == 1 or not p:
             return p
@@ -249,8 +279,7 @@ class Simplifier:
                 pass
         return _opaque("//", rest, c)
 
-    def mod(self, p: Poly, c: Poly) -> Poly:
-        """Return `p % c`."""
+    def _mod(self, p: Poly, c: Poly) -> Poly:
         k = as_constant(c)
         if k == 1 or not p:
             return {}
@@ -316,7 +345,7 @@ class Simplifier:
 
     def _join(self, p: Poly, monomial: Monomial, outer: Poly, atom: Binary) -> Poly | None:
         # The atom is already in simplest form: read it back without replacing variables.
-        plain = self if not self.values else Simplifier(self.ranges)
+        plain = self._bare
         e, c = plain.poly(atom.a), plain.poly(atom.b)
         high = mul(outer, mul(c, plain.floordiv(e, c)))
         if high and all(p.get(m) == v for m, v in high.items()):
@@ -338,6 +367,15 @@ class Simplifier:
 
     def nonnegative(self, p: Poly, steps: int = _MAX_STEPS) -> bool:
         """Say whether `p >= 0` is provable by replacing variables by the ends of their ranges."""
+        if self._bare is not self:
+            return self._bare.nonnegative(p, steps)
+        key = (frozenset(p.items()), steps)
+        known = self._signs.get(key)
+        if known is None:
+            known = self._signs[key] = self._proves_nonnegative(p, steps)
+        return known
+
+    def _proves_nonnegative(self, p: Poly, steps: int) -> bool:
         for _ in range(steps):
             if all(c > 0 and self._all_nonnegative(m) for m, c in p.items()):
                 return True
@@ -417,7 +455,10 @@ class Simplifier:
         return not isinstance(b, IntImm) or b.value > 0
 
     def _plain(self, e: PrimExpr) -> Poly:
-        return (self if not self.values else Simplifier(self.ranges)).poly(e)
+        known = self._read.get(e)
+        if known is None:
+            known = self._read[e] = self._bare.poly(e)
+        return known
 
     def _end(self, end: int | PrimExpr) -> Poly:
         return constant(end) if isinstance(end, int) else self._plain(end)

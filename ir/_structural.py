@@ -1,7 +1,8 @@
 """Equality of programs up to the names of variables, buffers and shape symbols; and a hash of it.
 
-Both come from one walk that writes a program as a list of words, in which names are numbers. Names of
-functions of a module, blocks' names and attributes count; spans and the types of global names do not.
+Both come from one walk that writes a program as a list of words, in which names are numbers. Names
+of functions of a module, blocks' names and attributes count; spans and the types of global names do
+not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._expr import (
+    AttrValue,
     Binding,
     Call,
     Constant,
@@ -220,7 +222,7 @@ class _RelaxWords:
     def _defined(self, var: Var) -> None:
         self._words.append(f"{self._define(var)}: {self._type(var.type)} {var.is_dataflow}")
 
-    def _expr(self, e: Expr) -> str:
+    def _expr(self, e: Expr) -> str:  # noqa: C901 - one case per node
         match e:
             case Var():
                 return self._vars.get(e) or f"free {e.name}"
@@ -229,7 +231,11 @@ class _RelaxWords:
             case ShapeExpr(dims):
                 return f"shape{self._dims(dims)}"
             case PrimValue(value, dtype):
-                return f"{dtype} {value!r}" if isinstance(value, float) else f"{dtype} {self._dim(value)}"
+                return (
+                    f"{dtype} {value!r}"
+                    if isinstance(value, float)
+                    else f"{dtype} {self._dim(value)}"
+                )
             case StringImm(value):
                 return f"str {value!r}"
             case DataTypeImm(value):
@@ -256,16 +262,16 @@ class _RelaxWords:
         args = ", ".join(map(self._expr, e.args))
         return f"{callee}({args}) {self._attrs(e.attrs)} {self._type(e.type)}"
 
-    def _attrs(self, attrs: Mapping[str, object]) -> str:
+    def _attrs(self, attrs: Mapping[str, AttrValue]) -> str:
         if not attrs:
             return ""
         return repr([(k, self._attr(attrs[k])) for k in sorted(attrs)])
 
-    def _attr(self, value: object) -> object:
+    def _attr(self, value: AttrValue) -> object:
         match value:
             case SymDim():
                 return f"dim {self._dim(value)}"
-            case tuple() | list():
+            case tuple():
                 return tuple(map(self._attr, value))
             case _:
                 return value

@@ -45,7 +45,9 @@ class TirWords:
         attrs = repr(sorted(function.attrs.items()))
         self._words.append(f"primfunc {function.is_private} {attrs}")
         for p in function.params:
-            self._words.append(self._buffer(p) if isinstance(p, Buffer) else f"{self._name(p)} {p.dtype}")
+            self._words.append(
+                self._buffer(p) if isinstance(p, Buffer) else f"{self._name(p)} {p.dtype}"
+            )
         for b in function.alloc_buffers:
             self._words.append(f"alloc {self._buffer(b)}")
         self._statement(function.body)

@@ -32,7 +32,10 @@ def fits(general: Type, specific: Type) -> Proof:
             return Proof.UNKNOWN
         case (TensorType(), TensorType()):
             return _weakest(
-                [_dtype_fits(general.dtype, specific.dtype), _dims_fit(general.shape, specific.shape)]
+                [
+                    _dtype_fits(general.dtype, specific.dtype),
+                    _dims_fit(general.shape, specific.shape),
+                ]
             )
         case (ShapeType(), ShapeType()):
             return _dims_fit(general.dims, specific.dims)

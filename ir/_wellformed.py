@@ -115,7 +115,8 @@ class _FunctionCheck:
         for d in dims:
             if unknown := sorted(symbols(d) - scope.symbols):
                 raise self._fail(
-                    f"{what} uses the symbol {unknown[0]}, which no parameter and no match_cast defines"
+                    f"{what} uses the symbol {unknown[0]}, which no parameter and no match_cast "
+                    "defines"
                 )
 
     def _sequence(self, body: SeqExpr, scope: _Scope) -> Type:
@@ -183,7 +184,9 @@ class _FunctionCheck:
 
     # --- expressions ------------------------------------------------------------------------
 
-    def _expr(self, e: Expr, scope: _Scope, is_dataflow: bool = False) -> Type:
+    def _expr(  # noqa: C901 - one case per node
+        self, e: Expr, scope: _Scope, is_dataflow: bool = False
+    ) -> Type:
         match e:
             case Var():
                 self._use(e, scope)
@@ -207,7 +210,9 @@ class _FunctionCheck:
                 self._global(name)
             case If() | SeqExpr() | Function():
                 raise self._fail(f"a {type(e).__name__} can only be the value of a binding")
-            case Constant() | PrimValue() | StringImm() | DataTypeImm() | ExternFunc() | NullValue():
+            case (
+                Constant() | PrimValue() | StringImm() | DataTypeImm() | ExternFunc() | NullValue()
+            ):
                 pass
         return e.type
 
@@ -244,7 +249,9 @@ class _FunctionCheck:
                 self._use(var, scope)
             case ExternFunc(name):
                 if is_dataflow:
-                    raise self._fail(f"external {name} may have effects and stands in a dataflow block")
+                    raise self._fail(
+                        f"external {name} may have effects and stands in a dataflow block"
+                    )
 
     def _operator_call(self, op: OpDef, call: Call) -> None:
         if not op.operands and call.args:
@@ -297,13 +304,11 @@ class _FunctionCheck:
         assert isinstance(ty, TensorType)
         if ty.dtype not in (buffer.dtype, "void") or ty.ndim not in (len(buffer.shape), -1):
             raise self._fail(
-                f"argument {buffer.name} of {name} is {buffer.dtype} with {len(buffer.shape)} dims, "
-                f"got {ty}"
+                f"argument {buffer.name} of {name} is {buffer.dtype} with {len(buffer.shape)} "
+                f"dims, got {ty}"
             )
 
-    def _global_call(
-        self, name: str, target: Function | PrimFunc | ExternFunc, call: Call
-    ) -> None:
+    def _global_call(self, name: str, target: Function | PrimFunc | ExternFunc, call: Call) -> None:
         if isinstance(target, PrimFunc):
             raise self._fail(f"{name} is a PrimFunc; call it by call_tir")
         if isinstance(target, ExternFunc):
@@ -333,4 +338,3 @@ def _dims(ty: Type) -> Iterator[Dim]:
 
 def _bare_symbols(ty: Type) -> set[str]:
     return {str(d) for d in _dims(ty) if isinstance(d, SymDim) and str(d) in d.symbols}
-

@@ -90,7 +90,7 @@ class _PrimFuncCheck:
             if not is_dtype(i.dtype) or not is_int(i.dtype):
                 raise self._fail(f"an index of {buffer.name} is {i.dtype}, not an integer")
 
-    def _statement(self, s: Stmt) -> None:
+    def _statement(self, s: Stmt) -> None:  # noqa: C901 - one case per node
         match s:
             case Seq(stmts):
                 for inner in stmts:
@@ -123,7 +123,9 @@ class _PrimFuncCheck:
                     self._expr(i)
                 self._expr(value)
                 if value.dtype != buffer.dtype:
-                    raise self._fail(f"stores {value.dtype} into {buffer.name}, which is {buffer.dtype}")
+                    raise self._fail(
+                        f"stores {value.dtype} into {buffer.name}, which is {buffer.dtype}"
+                    )
             case _:
                 assert_never(s)
 

@@ -27,9 +27,20 @@ from eqsat.ir import (
     te,
 )
 from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import children, rebuild, topological_tensors, walk
 from eqsat.ir.te import ProducerLoad, Reduce, Tensor
-from eqsat.ir.tir import FloatImm, IntImm, Intrinsic, PrimExpr, const, from_dim
+from eqsat.ir.tir import (
+    FloatImm,
+    IntImm,
+    Intrinsic,
+    PrimExpr,
+    children,
+    const,
+    from_dim,
+    producers,
+    rebuild,
+    topological_tensors,
+    walk,
+)
 from eqsat.ir.tir import Var as ScalarVar
 from eqsat.lowering._errors import LoweringError
 from eqsat.shapes import Shape
@@ -70,8 +81,8 @@ MAX_INLINED_NODES = 400
 class Composed:
     """The stages of one kernel.
 
-    `params` are the function's tensors, in order, then the tensors lifted from constants of its body,
-    whose values are `lifted`. `stages` are in dependence order and are all that is materialised.
+    `params` are the function's tensors, in order, then the tensors lifted from constants of its
+    body, whose values are `lifted`. `stages`, in dependence order, are all that is stored.
     """
 
     name: str
@@ -123,8 +134,8 @@ class _Composer:
                 return self.call(op, e)
             case _:
                 raise LoweringError(
-                    f"kernel {self.function.name} holds a {type(e).__name__}; only operator calls are "
-                    "lowered to native code"
+                    f"kernel {self.function.name} holds a {type(e).__name__}; only operator "
+                    "calls are lowered to native code"
                 )
 
     def constant(self, e: Constant) -> Tensor:
@@ -214,6 +225,7 @@ def _own_stage(t: Tensor, params: Sequence[Tensor], before: Sequence[Tensor]) ->
 def _inline(outputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     order = topological_tensors(outputs)
     uses = _count_uses(order)
+    roots = _roots(order, outputs)
     new: dict[Tensor, Tensor] = {}
     inlined: dict[Tensor, Tensor] = {}
     kept: list[Tensor] = []
@@ -227,7 +239,8 @@ def _inline(outputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tens
         body = Reduce(t.body.combiner, t.body.axes, value) if isinstance(t.body, Reduce) else value
         stage = Tensor(t.name, t.shape, t.dtype, t.axes, body)
         new[t] = stage
-        if t in outputs or isinstance(body, Reduce) or _worth_keeping(value, uses[t]):
+        is_shared = len(roots[t]) > 1
+        if t in outputs or isinstance(body, Reduce) or _worth_keeping(value, uses[t], is_shared):
             kept.append(stage)
         else:
             inlined[stage] = stage
@@ -256,14 +269,26 @@ def _count_uses(order: Sequence[Tensor]) -> dict[Tensor, int]:
     return uses
 
 
-def _worth_keeping(value: PrimExpr, uses: int) -> bool:
-    if isinstance(value, (IntImm, FloatImm)):
+def _roots(order: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[Tensor, set[Tensor]]:
+    """Return which reductions and outputs would hold the value of each inlined tensor."""
+    roots: dict[Tensor, set[Tensor]] = {t: set() for t in order}
+    for t in reversed(order):
+        own = {t} if t in outputs or isinstance(t.body, Reduce) else roots[t]
+        for p in producers(t):
+            roots[p] |= own
+    return roots
+
+
+def _worth_keeping(value: PrimExpr, uses: int, is_shared: bool) -> bool:
+    """Say whether a value is stored rather than computed where it is read.
+
+    Within one root equal terms are computed once anyway; two roots would each compute it.
+    """
+    if uses <= 1 or isinstance(value, (IntImm, FloatImm)):
         return False
     nodes = list(walk(value))
-    if uses <= 1:
-        return False
     is_expensive = any(isinstance(n, Intrinsic) and n.name in EXPENSIVE for n in nodes)
-    return is_expensive or len(nodes) * uses > MAX_INLINED_NODES
+    return (is_expensive and is_shared) or len(nodes) * uses > MAX_INLINED_NODES
 
 
 def _substitute_loads(

@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir import Function, TensorType
-from eqsat.ir._visit import children, producers
 from eqsat.ir.te import ProducerLoad, Reduce, Tensor
-from eqsat.ir.tir import Binary, Buffer, IntImm, Intrinsic, PrimExpr, PrimFunc, Select, Var
+from eqsat.ir.tir import (
+    Binary,
+    Buffer,
+    IntImm,
+    Intrinsic,
+    PrimExpr,
+    PrimFunc,
+    Select,
+    Var,
+    children,
+    producers,
+)
 from eqsat.lowering._compose import Composed, compose
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._target import Target
@@ -27,8 +37,10 @@ ArgKind = Literal["param", "lifted", "output", "temp", "packed"]
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """What a parameter of a PrimFunc is bound to: the kernel's parameter, a constant lifted from its
-    body, an output, an intermediate, or the result of `KernelLaunch.packings[index]`.
+    """What a parameter of a PrimFunc is bound to.
+
+    The kernel's parameter, a constant lifted from its body, an output, an intermediate, or what
+    `KernelLaunch.packings[index]` makes.
     """
 
     kind: ArgKind
@@ -37,7 +49,7 @@ class Arg:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class KernelLaunch:
-    """One PrimFunc of a kernel. `sources[i]` are the arguments that `packings[i]` reads, in order."""
+    """One PrimFunc of a kernel; `sources[i]` are the arguments that `packings[i]` reads."""
 
     func: PrimFunc
     args: tuple[Arg, ...]
@@ -51,7 +63,7 @@ class KernelLaunch:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LoweredKernel:
-    """A primitive function lowered: mostly one launch, several where no template takes all stages."""
+    """A primitive function lowered: one launch, or several where no template takes all stages."""
 
     launches: tuple[KernelLaunch, ...]
     outputs: tuple[TensorType, ...]
@@ -101,7 +113,7 @@ class _Kernel:
         return None if launch is None else [launch]
 
     def _in_groups(self) -> list[KernelLaunch]:
-        """Lower in as few groups of stages as templates allow, each ending in one materialised stage."""
+        """Lower in few groups of stages that templates allow, each ending in one stored stage."""
         stages = self.composed.stages
         consumers: dict[Tensor, list[Tensor]] = {t: [] for t in stages}
         for t in stages:
@@ -123,7 +135,7 @@ class _Kernel:
             alone = self._launch([t])
             if alone is None:
                 raise LoweringError(
-                    f"kernel {self.composed.name}: no template lowers stage {t.name} of shape {t.shape}"
+                    f"kernel {self.composed.name}: no template lowers stage {t.name} of {t.shape}"
                 )
             root[t] = t
             groups[t] = ([t], alone)

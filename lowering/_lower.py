@@ -93,20 +93,16 @@ class _Lowering:
         outputs = [self._output(s) for s in _leaves(result)]
         plan_bytes = self._place(outputs)
         names = symbols(tuple(d for i in inputs for d in self.slots[i].type.dims))
-        return NativeProgram(
+        for slot in self.slots:
+            if unbound := symbols(slot.type.dims) - names:
+                raise LoweringError(
+                    f"{slot.name} in {self.main.name} is {slot.type}, but no input's shape has "
+                    f"{', '.join(sorted(unbound))}; native code binds symbols by input shapes only"
+                )
+        program = NativeProgram(
             self.main.name,
             tuple(self.slots),
-            tuple(
-                Launch(
-                    d.launch.func,
-                    tuple(d.slots),
-                    d.label,
-                    d.launch.template,
-                    d.launch.flops,
-                    d.launch.bytes_moved,
-                )
-                for d in self.drafts
-            ),
+            tuple(_launch(d) for d in self.drafts),
             tuple(inputs),
             tuple(outputs),
             tuple(sorted(names)),
@@ -114,14 +110,15 @@ class _Lowering:
             isinstance(result, tuple),
             self.facts,
         )
+        return _without_unused_slots(program)
 
     # --- values ----------------------------------------------------------------------------
 
     def _input(self, p: Var) -> int:
         if not isinstance(p.type, TensorType) or isinstance(p.type.shape, UnknownShape):
             raise LoweringError(
-                f"parameter {p.name} of {self.main.name} is {p.type}; native code takes tensors of known "
-                "shape (symbols allowed)"
+                f"parameter {p.name} of {self.main.name} is {p.type}; native code takes tensors of "
+                "known shape (symbols allowed)"
             )
         return self.slot(p.name, p.type, "input")
 
@@ -149,8 +146,8 @@ class _Lowering:
                 return ()
             case _:
                 raise LoweringError(
-                    f"{self.main.name} binds a {type(e).__name__}; native code is made of kernel calls, "
-                    "tuples and constants only"
+                    f"{self.main.name} binds a {type(e).__name__}; native code is made of kernel "
+                    "calls, tuples and constants only"
                 )
 
     def constant(self, value: NDArray[np.generic], ty: TensorType) -> int:
@@ -171,8 +168,8 @@ class _Lowering:
         }
         if isinstance(b.type, TensorType) and not symbols(b.type.dims) <= bound:
             raise LoweringError(
-                f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds symbols by "
-                "input shapes only"
+                f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds "
+                "symbols by input shapes only"
             )
 
     # --- kernels ---------------------------------------------------------------------------
@@ -253,6 +250,10 @@ class _Lowering:
     def alias(self, source: int, function: Function) -> int:
         ty = function.body.result.type
         assert isinstance(ty, TensorType)
+        value = self.slots[source].value
+        if value is not None and not symbols(ty.dims):
+            shape = tuple(d for d in ty.dims if isinstance(d, int))
+            return self.slot(f"{function.name}_view", ty, "constant", value.reshape(shape))
         self.slots.append(Slot(f"{function.name}_view", ty, "workspace", alias_of=source))
         return len(self.slots) - 1
 
@@ -303,6 +304,34 @@ class _Lowering:
         for s, offset in plan.offsets.items():
             self.slots[s] = replace(self.slots[s], offset_bytes=offset)
         return plan.num_bytes
+
+
+def _launch(d: _Draft) -> Launch:
+    k = d.launch
+    return Launch(k.func, tuple(d.slots), d.label, k.template, k.flops, k.bytes_moved)
+
+
+def _without_unused_slots(p: NativeProgram) -> NativeProgram:
+    """Drop slots that nothing touches, weights that are only read packed first of all."""
+    used = {*p.inputs, *p.outputs, *(s for launch in p.launches for s in launch.slots)}
+    for s in used:
+        while (target := p.slots[s].alias_of) is not None:
+            s = target
+            used.add(s)
+    number = {old: new for new, old in enumerate(sorted(used))}
+
+    def moved(slot: Slot) -> Slot:
+        return slot if slot.alias_of is None else replace(slot, alias_of=number[slot.alias_of])
+
+    return replace(
+        p,
+        slots=tuple(moved(p.slots[s]) for s in number),
+        launches=tuple(
+            replace(launch, slots=tuple(number[s] for s in launch.slots)) for launch in p.launches
+        ),
+        inputs=tuple(number[s] for s in p.inputs),
+        outputs=tuple(number[s] for s in p.outputs),
+    )
 
 
 def _leaves(value: _Value) -> list[int]:

@@ -12,7 +12,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """A buffer of `num_bytes` that is written at launch `first` and last touched at launch `last`."""
+    """A buffer of `num_bytes`, first written at launch `first`, last touched at `last`."""
 
     num_bytes: Dim
     first: int
@@ -39,8 +39,8 @@ def aligned(num_bytes: Dim) -> Dim:
 def plan_memory(lifetimes: Mapping[int, Lifetime], facts: Facts) -> MemoryPlan:
     """Return offsets in bytes, each a multiple of 64.
 
-    Static sizes: greedy by size, best fit. A symbolic size shares a region only with buffers that are
-    provably no larger than the region.
+    Static sizes: greedy by size, best fit. A symbolic size shares a region only with buffers that
+    are provably no larger than the region.
     """
     static: dict[int, Lifetime] = {}
     symbolic: dict[int, Lifetime] = {}

@@ -17,11 +17,13 @@ SlotKind = Literal["input", "constant", "output", "workspace"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Slot:
-    """A buffer of the program. Its memory is contiguous, row-major, 64-byte aligned (inputs: aligned
-    to the element, so code must not assume more of them).
+    """A buffer of the program.
 
-    `offset_bytes` is the place of a workspace slot in the one workspace. `alias_of` makes an output or
-    workspace slot share the memory of another (a reshape that moves nothing). `value` is a constant's.
+    Its memory is contiguous, row-major, 64-byte aligned (inputs: aligned to the element, so code
+    must not assume more of them). The parameter bound to it may have another shape of the same
+    elements in the same order. `offset_bytes` is the place of a workspace slot in the workspace.
+    `alias_of` makes an output or workspace slot share the memory of another (a reshape that moves
+    nothing). `value` is a constant's.
     """
 
     name: str
@@ -36,9 +38,9 @@ class Slot:
 class Launch:
     """One kernel call: `func.params[i]` (all Buffers) is bound to slot `slots[i]`.
 
-    Free shape variables of `func` are the program's symbols, by name. `func` is scheduled: its loops
-    have their final kinds, and a "parallel" loop stands only at the top level of its body (several
-    in sequence are allowed; there is a barrier after each).
+    Free shape variables of `func` are the program's symbols, by name. `func` is scheduled: its
+    loops have their final kinds, and a "parallel" loop stands only at the top level of its body
+    (several in sequence are allowed; there is a barrier after each).
     """
 
     func: PrimFunc
@@ -53,9 +55,9 @@ class Launch:
 class NativeProgram:
     """A straight-line program of kernels over slots.
 
-    `inputs` are slot numbers in call order; every symbol is bound by input shapes (`symbols` in the
-    order of the dims array that kernels get). `outputs` may name an input or constant slot (returned
-    as it is). `is_tuple` tells whether the function returns a tuple.
+    `inputs` are slot numbers in call order; every symbol is bound by input shapes (`symbols` in
+    the order of the dims array that kernels get). `outputs` may name an input or constant slot
+    (returned as it is). `is_tuple` tells whether the function returns a tuple.
     """
 
     name: str

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eqsat.ir._visit import children, rebuild
 from eqsat.ir.te import ProducerLoad, Reduce, Tensor
-from eqsat.ir.tir import Buffer, BufferLoad, PrimExpr, PrimFunc, from_dim
+from eqsat.ir.tir import Buffer, BufferLoad, PrimExpr, PrimFunc, children, from_dim, rebuild
 from eqsat.lowering.schedule._stages import Stage, naive_func
 
 

@@ -13,6 +13,7 @@ from eqsat.shapes._arith import (
     shape_text,
     squeeze,
 )
+from eqsat.shapes._assumptions import assume, assumptions
 from eqsat.shapes._dims import (
     Dim,
     Shape,
@@ -80,6 +81,8 @@ __all__ = [
     "SymDim",
     "UnprovenShapeError",
     "as_dim",
+    "assume",
+    "assumptions",
     "bits",
     "broadcast",
     "broadcast_all",

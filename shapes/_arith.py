@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from eqsat.shapes._assumptions import assume
 from eqsat.shapes._dims import Dim, Shape, product
 from eqsat.shapes._errors import ShapeError, UnprovenShapeError
 from eqsat.shapes._facts import NO_FACTS, Facts
@@ -73,8 +74,8 @@ def broadcast_all(shapes: Sequence[Shape], facts: Facts = NO_FACTS) -> Shape:
 def reshape(old: Shape, new: tuple[Dim, ...], facts: Facts = NO_FACTS) -> Shape:
     """Return `new` with its -1, if any, worked out from the elements of `old`; 0 is a real 0.
 
-    Symbolic counts that are neither provably equal nor provably different are accepted: whoever
-    needs certainty proves `Equal(product(old), product(result))`.
+    Symbolic counts that are neither provably equal nor provably different are accepted and noted as
+    an assumption (see `assumptions`).
 
     Raises:
         ShapeError: more than one -1, a size below -1, or provably different counts.
@@ -87,14 +88,25 @@ def reshape(old: Shape, new: tuple[Dim, ...], facts: Facts = NO_FACTS) -> Shape:
         raise ShapeError(f"{asked}: a size is below -1")
     total = product(old)
     if not holes:
-        if prove(Equal(total, product(new)), facts) is Proof.NO:
-            raise ShapeError(f"{asked}: {total} elements do not fill {product(new)}")
+        fills = Equal(total, product(new))
+        match prove(fills, facts):
+            case Proof.YES:
+                pass
+            case Proof.NO:
+                raise ShapeError(f"{asked}: {total} elements do not fill {product(new)}")
+            case Proof.UNKNOWN:
+                assume(fills)
         return new
     known = product(d for d in new if d != -1)
     if known == 0:
         raise ShapeError(f"{asked}: any size fits the -1 beside a 0; write the size")
-    if prove(Divides(known, total), facts) is Proof.NO:
-        raise ShapeError(f"{asked}: {total} elements are no multiple of {known}")
+    match prove(Divides(known, total), facts):
+        case Proof.YES:
+            pass
+        case Proof.NO:
+            raise ShapeError(f"{asked}: {total} elements are no multiple of {known}")
+        case Proof.UNKNOWN:
+            assume(Equal(total % known, 0))
     return (*new[: holes[0]], total // known, *new[holes[0] + 1 :])
 
 

@@ -1,5 +1,6 @@
 """Rewrite rules as data. See `eqsat/rules/_rule.py` for the language."""
 
+from eqsat.rules._check import Certificate, Rejection, check_all, check_rule
 from eqsat.rules._language import (
     AttrSpec,
     BoolAttr,
@@ -12,6 +13,7 @@ from eqsat.rules._language import (
     Number,
     NumberSpec,
     Pattern,
+    ScalarAttr,
     ShapeSpec,
     Sides,
     Spec,
@@ -24,6 +26,7 @@ from eqsat.rules._language import (
     tensor,
 )
 from eqsat.rules._library import ALL_RULE_SETS, all_rules, load_rules
+from eqsat.rules._markdown import rules_markdown
 from eqsat.rules._predicates import (
     is_constant,
     rank_at_least,
@@ -87,6 +90,7 @@ __all__ = [
     "BuiltOp",
     "BuiltShape",
     "BuiltVar",
+    "Certificate",
     "Compute",
     "Condition",
     "Dims",
@@ -104,10 +108,12 @@ __all__ = [
     "PatVar",
     "Pattern",
     "Phase",
+    "Rejection",
     "Rewrite",
     "Rule",
     "RuleError",
     "RuleSet",
+    "ScalarAttr",
     "ShapeSpec",
     "ShapeVar",
     "Sides",
@@ -120,6 +126,8 @@ __all__ = [
     "all_rules",
     "attr",
     "bound_names",
+    "check_all",
+    "check_rule",
     "compute",
     "computed",
     "is_constant",
@@ -130,6 +138,7 @@ __all__ = [
     "rank_at_least",
     "rank_is",
     "resolve",
+    "rules_markdown",
     "same_shape",
     "subterms",
     "tensor",

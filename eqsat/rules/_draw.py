@@ -8,7 +8,7 @@ from random import Random
 from eqsat.ir import AttrKind, AttrValue
 
 SIZES = (1, 2, 3, 4, 2, 3)
-DTYPES = ("float64", "float32", "int64", "int32", "bool")
+DTYPES = ("float32", "float64", "float64", "float32", "int64", "int32", "bool")
 CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
     "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
@@ -17,6 +17,9 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "groups": (1, 1, 2, 3),
     "out_layout": ("NCHW", "NCHW", None, "NHWC"),
     "epsilon": (1e-5, 0.5),
+    "min": (0, 0.0, 0.0, -1.0),
+    "max": (6, 6.0, 1.0, float("inf"), float("inf")),
+    "output_size": (1, (1, 1), (1, 1), (2, 1)),
 }
 
 

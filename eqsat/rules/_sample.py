@@ -104,6 +104,7 @@ class Sampler:
         self.wanted_constants = frozenset(
             str(c.arguments[0]) for c in rule.when if c.fn.__name__ == "is_constant"
         )
+        self.has_casts = AttrSpec("dtype") in rule.specs.values()
         self.wants_image = any(
             isinstance(t, OpTerm) and t.op.startswith("nn.") and t.op.endswith("2d")
             for term in self.lhs
@@ -186,6 +187,8 @@ class Sampler:
 
     def _number(self, name: str, value: float) -> None:
         dtype = "bool" if name in self.booleans else self.dtype
+        if is_float(dtype) and self.has_casts:
+            dtype = self.rng.choice(("float32", "float64"))
         if dtype == "bool":
             value = float(bool(value))
         self.types[name] = TensorType(self.rng.choice(((), (), (), (1,), (1, 1))), dtype)

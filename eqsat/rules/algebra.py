@@ -9,7 +9,9 @@ from eqsat.rules._language import (
     Dims,
     DtypeAttr,
     Float,
+    FloatAttr,
     Number,
+    ScalarAttr,
     Sides,
     Tensor,
     compute,
@@ -141,9 +143,31 @@ def maximum_with_zero_is_relu(x: Float) -> Sides:
     return ops.maximum(x, 0), ops.nn.relu(x)
 
 
-@algebra.rule(source=RECTIFIER)
-def clip_is_relu6(x: Float) -> Sides:
-    return ops.clip(x, min=0, max=6), ops.nn.relu6(x)
+@predicate
+def clips_to_six(low: AttrValue, high: AttrValue) -> bool:
+    """The bounds are 0 and 6, as integers or floats."""
+    return low == 0 and high == 6
+
+
+@algebra.rule(source=RECTIFIER, when=[clips_to_six("a", "b")])
+def clip_is_relu6(x: Float, a: ScalarAttr, b: ScalarAttr) -> Sides:
+    return ops.clip(x, min=a, max=b), ops.nn.relu6(x)
+
+
+@predicate
+def clips_below_zero(low: AttrValue, high: AttrValue) -> bool:
+    """The bounds are 0 and infinity."""
+    return low == 0 and high == float("inf")
+
+
+@algebra.rule(source=RECTIFIER, when=[clips_below_zero("a", "b")])
+def clip_is_relu(x: Float, a: ScalarAttr, b: ScalarAttr) -> Sides:
+    return ops.clip(x, min=a, max=b), ops.nn.relu(x)
+
+
+@algebra.rule(source="dropout does nothing at inference")
+def dropout_is_identity(x: Float, r: FloatAttr) -> Sides:
+    return ops.nn.dropout(x, rate=r)[0], x
 
 
 # --- powers ---------------------------------------------------------------------------------

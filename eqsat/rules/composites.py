@@ -8,6 +8,7 @@ from typing import Annotated
 
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
+    DtypeAttr,
     Float,
     FloatAttr,
     IntAttr,
@@ -27,6 +28,7 @@ from eqsat.rules._rule import (
     predicate,
     types_agree,
 )
+from eqsat.rules.algebra import cast_is_exact
 from eqsat.rules.movement import int_tuple
 from eqsat.rules.reductions import reduced_axes
 from eqsat.shapes import Proof, Shape, equal_shapes
@@ -264,6 +266,19 @@ def rms_norm_from_rsqrt(x: Float, w: Float, a: IntsAttr, e: Number) -> Sides:
 def rms_norm_from_division(x: Float, w: Float, a: IntsAttr, e: Number) -> Sides:
     root = ops.sqrt(ops.mean(ops.square(x), axis=a, keepdims=True) + e)
     return (x / root) * w, _rms_norm(x, w, a, e)
+
+
+@composites.rule(
+    source=f"{RMS_NORM}; in float32 for half precision, as transformers writes it",
+    numerics=ROUNDING,
+    when=[*ROOT, cast_is_exact("x", "d")],
+)
+def rms_norm_in_wider_dtype(
+    x: Float, w: Float, a: IntsAttr, d: DtypeAttr, t: DtypeAttr, e: Number
+) -> Sides:
+    h = ops.astype(x, dtype=d)
+    scale = ops.rsqrt(ops.mean(ops.square(h), axis=a, keepdims=True) + e)
+    return ops.astype(h * scale, dtype=t) * w, _rms_norm(x, w, a, e)
 
 
 def _rms_norm(x: Pattern, w: Pattern, a: IntsAttr, e: Pattern) -> Pattern:

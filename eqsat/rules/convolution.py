@@ -153,7 +153,9 @@ def _joined_padding(padding: AttrValue, widths: AttrValue) -> tuple[int, int, in
     return top + above, left + before, bottom + below, right + behind
 
 
-@convolution.rule(source="a convolution pads with zeros", when=[pads_only_space("e")])
+@convolution.rule(
+    source="a convolution pads with zeros", numerics=REASSOCIATES, when=[pads_only_space("e")]
+)
 def pad_into_convolution(
     x: Image,
     w: Kernel,
@@ -226,7 +228,7 @@ def _first_outputs(w: Known) -> tuple[int, ...] | None:
 TWO_KERNELS = (is_not_constant("x"), is_constant("v"), is_constant("w"), is_nchw("out"))
 
 
-@merged_convolutions.rule(source=MERGE, when=TWO_KERNELS, ordered=("v", "w"))
+@merged_convolutions.rule(source=MERGE, numerics=REASSOCIATES, when=TWO_KERNELS, ordered=("v", "w"))
 def parallel_convolutions_merge(
     x: Image, v: Kernel, w: OtherKernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
 ) -> Sides:
@@ -238,7 +240,7 @@ def parallel_convolutions_merge(
 TWO_BIASES = (*TWO_KERNELS, is_constant("a"), is_constant("b"))
 
 
-@merged_convolutions.rule(source=MERGE, when=TWO_BIASES, ordered=("v", "w"))
+@merged_convolutions.rule(source=MERGE, numerics=REASSOCIATES, when=TWO_BIASES, ordered=("v", "w"))
 def parallel_biased_convolutions_merge(
     x: Image,
     v: Kernel,
@@ -256,7 +258,7 @@ def parallel_biased_convolutions_merge(
     return (one, other), (parts[0], parts[1])
 
 
-@merged_convolutions.rule(source=MERGE, when=TWO_BIASES, ordered=("v", "w"))
+@merged_convolutions.rule(source=MERGE, numerics=REASSOCIATES, when=TWO_BIASES, ordered=("v", "w"))
 def parallel_rectified_convolutions_merge(
     x: Image,
     v: Kernel,

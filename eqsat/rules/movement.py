@@ -182,6 +182,15 @@ def flatten_is_reshape(x: Tensor) -> Sides:
     return ops.flatten(x), ops.reshape(x, compute(_flattened, x))
 
 
+def _batch_flattened(x: Known) -> Shape | None:
+    return (x.dims[0], product(x.dims[1:])) if x.ndim else None
+
+
+@movement.rule(source=VIEWS)
+def batch_flatten_is_reshape(x: Tensor) -> Sides:
+    return ops.nn.batch_flatten(x), ops.reshape(x, compute(_batch_flattened, x))
+
+
 @movement.rule(source=VIEWS)
 def relu_of_reshaped(x: Float, s: Dims) -> Sides:
     return ops.nn.relu(ops.reshape(x, s)), ops.reshape(ops.nn.relu(x), s)

@@ -166,6 +166,7 @@ def swaps_last_two(x: Known, axes: AttrValue) -> bool:
 
 @products.rule(
     source="(A B)^T = B^T A^T",
+    numerics=REASSOCIATES,
     when=[swaps_last_two("a", "p"), swaps_last_two("b", "p")],
 )
 def transpose_of_product(a: BatchMK, b: BatchKN, p: IntsAttr) -> Sides:
@@ -187,6 +188,7 @@ def _rows_of_product(x: Known, w: Known) -> Shape:
 
 @products.rule(
     source="rows of a product are products of rows",
+    numerics=REASSOCIATES,
     when=[flattens_leading_axes("x", "s"), types_agree],
 )
 def product_of_flattened_rows(x: Tensor, w: MatrixKN, s: Dims) -> Sides:
@@ -203,14 +205,18 @@ def keeps_last_two(w: Known, s: Shape) -> bool:
 
 
 @products.rule(
-    source="matmul broadcasts its leading axes", when=[keeps_last_two("w", "s"), types_agree]
+    source="matmul broadcasts its leading axes",
+    numerics=REASSOCIATES,
+    when=[keeps_last_two("w", "s"), types_agree],
 )
 def product_with_broadcast_weight(x: Tensor, w: Tensor, s: Dims) -> Sides:
     return x @ ops.broadcast_to(w, s), x @ w
 
 
 @products.rule(
-    source="matmul broadcasts its leading axes", when=[keeps_last_two("x", "s"), types_agree]
+    source="matmul broadcasts its leading axes",
+    numerics=REASSOCIATES,
+    when=[keeps_last_two("x", "s"), types_agree],
 )
 def product_of_broadcast_rows(x: Tensor, w: Tensor, s: Dims) -> Sides:
     return ops.broadcast_to(x, s) @ w, x @ w
@@ -226,6 +232,7 @@ def adds_leading_ones(w: Known, s: Shape) -> bool:
 
 @products.rule(
     source="matmul broadcasts its leading axes",
+    numerics=REASSOCIATES,
     when=[adds_leading_ones("w", "s"), rank_at_least("w", 2), types_agree],
 )
 def product_with_reshaped_weight(x: Tensor, w: Tensor, s: Dims) -> Sides:
@@ -253,7 +260,7 @@ TWO_WEIGHTS = (is_not_constant("x"), is_constant("v"), is_constant("w"))
 THREE_WEIGHTS = (*TWO_WEIGHTS, is_constant("u"))
 
 
-@merged_products.rule(source=MERGE, when=TWO_WEIGHTS, ordered=("v", "w"))
+@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=TWO_WEIGHTS, ordered=("v", "w"))
 def parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP) -> Sides:
     both = x @ ops.concat([v, w], axis=1)
     parts = ops.split(both, indices_or_sections=compute(_two_parts, v), axis=-1)
@@ -262,6 +269,7 @@ def parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP) -> Sides:
 
 @merged_products.rule(
     source=MERGE,
+    numerics=REASSOCIATES,
     when=[*TWO_WEIGHTS, is_constant("a"), is_constant("b")],
     ordered=("v", "w"),
 )
@@ -273,7 +281,9 @@ def parallel_linear_layers_merge(
     return (x @ v + a, x @ w + b), (parts[0], parts[1])
 
 
-@merged_products.rule(source=MERGE, when=THREE_WEIGHTS, ordered=("v", "w", "u"))
+@merged_products.rule(
+    source=MERGE, numerics=REASSOCIATES, when=THREE_WEIGHTS, ordered=("v", "w", "u")
+)
 def three_parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ) -> Sides:
     all_three = x @ ops.concat([v, w, u], axis=1)
     parts = ops.split(all_three, indices_or_sections=compute(_three_parts, v, w), axis=-1)
@@ -282,6 +292,7 @@ def three_parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ
 
 @merged_products.rule(
     source=MERGE,
+    numerics=REASSOCIATES,
     when=[*THREE_WEIGHTS, is_constant("a"), is_constant("b"), is_constant("c")],
     ordered=("v", "w", "u"),
 )

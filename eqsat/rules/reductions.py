@@ -15,6 +15,7 @@ from eqsat.rules._language import (
     Number,
     Pattern,
     Sides,
+    StrAttr,
     Tensor,
     compute,
     ops,
@@ -240,12 +241,63 @@ def mean_of_merged_axes(x: Image, s: Dims, a: IntsAttr) -> Sides:
     )
 
 
-@reductions.rule(source="definition of global average pooling", numerics=REASSOCIATES)
-def global_average_pool_is_mean(x: Image) -> Sides:
+@predicate
+def keeps_layout(layout: AttrValue) -> bool:
+    """The output has the layout of the input, NCHW."""
+    return layout in (None, "", "NCHW")
+
+
+@predicate
+def all_are(values: AttrValue, number: int) -> bool:
+    """Every number of the attribute is `number`."""
+    return values is not None and set(int_tuple(values)) == {number}
+
+
+POOL = "definition of average pooling"
+
+
+@reductions.rule(source=POOL, numerics=REASSOCIATES, when=[all_are("size", 1), keeps_layout("out")])
+def global_average_pool_is_mean(x: Image, size: IntsAttr, out: StrAttr) -> Sides:
     return (
-        ops.nn.adaptive_avg_pool2d(x, output_size=(1, 1)),
+        ops.nn.adaptive_avg_pool2d(x, output_size=size, out_layout=out),
         ops.mean(x, axis=(2, 3), keepdims=True),
     )
+
+
+@predicate
+def covers_image(x: Known, window: AttrValue) -> bool:
+    """The window has the size of the image."""
+    sizes = int_tuple(window)
+    height, width = sizes if len(sizes) == 2 else (sizes[0], sizes[0])
+    return x.proves(Equal(x.dims[2], height)) and x.proves(Equal(x.dims[3], width))
+
+
+@reductions.rule(
+    source=POOL,
+    numerics=REASSOCIATES,
+    when=[covers_image("x", "k"), all_are("p", 0), keeps_layout("out")],
+)
+def average_pool_of_all_is_mean(
+    x: Image,
+    k: IntsAttr,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    c: BoolAttr,
+    i: BoolAttr,
+    out: StrAttr,
+) -> Sides:
+    pooled = ops.nn.avg_pool2d(
+        x,
+        pool_size=k,
+        strides=s,
+        padding=p,
+        dilation=d,
+        ceil_mode=c,
+        count_include_pad=i,
+        out_layout=out,
+    )
+    return pooled, ops.mean(x, axis=(2, 3), keepdims=True)
 
 
 @reductions.rule(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from eqsat.ir._expr import Expr, IRModule
 from eqsat.ir.frontend._errors import ImportModelError
@@ -12,11 +14,22 @@ from eqsat.ir.frontend._onnx_dims import DimNames, dim_texts
 from eqsat.ir.frontend._onnx_graph import GraphBuilder, Known, Node, Value, known, run_handler
 from eqsat.ir.frontend._onnx_load import LoadedModel, load_model
 from eqsat.ir.frontend._onnx_ops import HANDLERS
+from eqsat.ir.frontend._onnx_tensor_ops import dense
 from eqsat.shapes import Dim, EqsatError, Shape, dtype_name
 
 if TYPE_CHECKING:
     import onnx
 
+_MAX_NDIM = 32  # of NumPy's iterators
+_DAMAGED = (
+    ArithmeticError,
+    EqsatError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 _SUPPORTED = frozenset({*HANDLERS, "If"})
 
 
@@ -53,6 +66,8 @@ class _Importer:
         values: dict[str, Value] = {"": None}
         self._add_weights(self.model.weights.values(), values)
         self._add_weights(self.model.graph.initializer, values)
+        for sparse in self.model.graph.sparse_initializer:
+            self._add_weight(sparse.values.name, lambda s=sparse: dense(s), values)
         for value in self.inputs:
             if value.name in values:
                 raise ImportModelError(f"{self.name}: two inputs are named {value.name!r}")
@@ -63,30 +78,37 @@ class _Importer:
             raise ImportModelError(f"{self.name}: the graph has no output")
         return self.graph.block.module(outputs[0] if len(outputs) == 1 else outputs)
 
-    def _add_weights(self, tensors: Sequence[onnx.TensorProto], values: dict[str, Value]) -> None:
+    def _add_weights(self, tensors: Iterable[onnx.TensorProto], values: dict[str, Value]) -> None:
         from onnx import numpy_helper
 
         for tensor in tensors:
-            if tensor.name in values:
-                raise ImportModelError(f"{self.name}: two weights are named {tensor.name!r}")
-            try:
-                values[tensor.name] = known(numpy_helper.to_array(tensor))
-            except (ValueError, TypeError, KeyError, OverflowError, EqsatError) as error:
-                raise ImportModelError(
-                    f"{self.name}: the weight {tensor.name} is damaged or of an unsupported type: "
-                    f"{error}"
-                ) from None
+            self._add_weight(tensor.name, lambda t=tensor: numpy_helper.to_array(t), values)
+
+    def _add_weight(
+        self, name: str, read: Callable[[], NDArray[Any]], values: dict[str, Value]
+    ) -> None:
+        if name in values:
+            raise ImportModelError(f"{self.name}: two weights are named {name!r}")
+        try:
+            array = read()
+            if array.ndim > _MAX_NDIM:
+                raise ValueError(f"{array.ndim} axes are more than {_MAX_NDIM}")
+            values[name] = known(array)
+        except _DAMAGED as error:
+            raise ImportModelError(
+                f"{self.name}: the weight {name} is damaged or of an unsupported type: {error}"
+            ) from None
 
     def _check_input(self, value: onnx.ValueInfoProto) -> None:
         if not value.type.HasField("tensor_type"):
             raise ImportModelError(
-                f"{self.name}: input {value.name} is a {value.type.WhichOneof('value')}; only dense "
-                "tensors are supported"
+                f"{self.name}: input {value.name} is a {value.type.WhichOneof('value')}; only "
+                "dense tensors are supported"
             )
         if not value.type.tensor_type.HasField("shape"):
             raise ImportModelError(
-                f"{self.name}: input {value.name} has no rank; declare its shape (symbolic dims are "
-                "fine)"
+                f"{self.name}: input {value.name} has no rank; declare its shape (symbolic dims "
+                "are fine)"
             )
 
     def _input_type(self, value: onnx.ValueInfoProto) -> tuple[Shape, str]:

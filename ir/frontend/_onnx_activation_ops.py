@@ -24,12 +24,12 @@ def gelu(graph: GraphBuilder, node: Node) -> Result:
 
 
 def leaky_relu(graph: GraphBuilder, node: Node) -> Result:
-    """x, or alpha · x where negative."""
+    """Return x, or alpha · x where negative."""
     return graph.call("nn.leakyrelu", graph.expr(node.input(0)), alpha=node.attr("alpha", 0.01))
 
 
 def prelu(graph: GraphBuilder, node: Node) -> Result:
-    """x, or slope · x where negative, the slope broadcast."""
+    """Return x, or slope · x where negative, the slope broadcast."""
     data, slope = graph.expr(node.input(0)), graph.expr(node.input(1))
     scalar = scalar_maker(graph, node)
     negative = graph.call("minimum", data, scalar(0.0))
@@ -37,7 +37,7 @@ def prelu(graph: GraphBuilder, node: Node) -> Result:
 
 
 def hard_sigmoid(graph: GraphBuilder, node: Node) -> Result:
-    """max(0, min(1, alpha · x + beta))."""
+    """Return max(0, min(1, alpha · x + beta))."""
     scalar = scalar_maker(graph, node)
     scaled = graph.call("multiply", graph.expr(node.input(0)), scalar(node.attr("alpha", 0.2)))
     return graph.call(
@@ -46,7 +46,7 @@ def hard_sigmoid(graph: GraphBuilder, node: Node) -> Result:
 
 
 def hard_swish(graph: GraphBuilder, node: Node) -> Result:
-    """x · max(0, min(1, x / 6 + 1 / 2))."""
+    """Return x · max(0, min(1, x / 6 + 1 / 2))."""
     x = graph.expr(node.input(0))
     scalar = scalar_maker(graph, node)
     gate = graph.call("add", graph.call("divide", x, scalar(6.0)), scalar(0.5))
@@ -54,7 +54,7 @@ def hard_swish(graph: GraphBuilder, node: Node) -> Result:
 
 
 def elu(graph: GraphBuilder, node: Node) -> Result:
-    """x, or alpha · (exp(x) − 1) where negative."""
+    """Return x, or alpha · (exp(x) − 1) where negative."""
     x = graph.expr(node.input(0))
     scalar = scalar_maker(graph, node)
     below = graph.call(
@@ -65,7 +65,7 @@ def elu(graph: GraphBuilder, node: Node) -> Result:
 
 
 def selu(graph: GraphBuilder, node: Node) -> Result:
-    """gamma · x, or gamma · alpha · (exp(x) − 1) where negative."""
+    """Return gamma · x, or gamma · alpha · (exp(x) − 1) where negative."""
     if not {"alpha", "gamma"} & set(node.attrs):
         return graph.call("nn.selu", graph.expr(node.input(0)))
     scalar = scalar_maker(graph, node)
@@ -81,14 +81,14 @@ def selu(graph: GraphBuilder, node: Node) -> Result:
 
 
 def softsign(graph: GraphBuilder, node: Node) -> Result:
-    """x / (1 + |x|)."""
+    """Return x / (1 + |x|)."""
     x = graph.expr(node.input(0))
     scalar = scalar_maker(graph, node)
     return graph.call("divide", x, graph.call("add", graph.call("abs", x), scalar(1.0)))
 
 
 def thresholded_relu(graph: GraphBuilder, node: Node) -> Result:
-    """x where above alpha, else 0."""
+    """Return x where above alpha, else 0."""
     x = graph.expr(node.input(0))
     scalar = scalar_maker(graph, node)
     above = graph.call("greater", x, scalar(node.attr("alpha", 1.0)))

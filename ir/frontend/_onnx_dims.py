@@ -41,10 +41,12 @@ class DimNames:
         for text in plain:
             self._add(text)
         for text in dict.fromkeys(texts):
-            if text not in self._dims and (expression := self._expression(text)) is None:
+            if text in self._dims:
+                continue
+            expression = self._expression(text)
+            if expression is None:
                 self._add(text)
-            elif text not in self._dims:
-                assert expression is not None
+            else:
                 self._dims[text] = expression
         self._check_fixed(name)
 
@@ -81,11 +83,11 @@ class DimNames:
         return substitute(dim, {s: self._dims[s] for s in used})
 
     def _check_fixed(self, name: str) -> None:
-        known = {t for t in self._dims}
+        known = set(self._dims)
         if unknown := sorted(set(self._fixed) - known):
             raise ImportModelError(
-                f"{name}: dims= names {', '.join(unknown)}, but the symbolic dims of the inputs are "
-                f"{', '.join(sorted(known)) or 'none'}"
+                f"{name}: dims= names {', '.join(unknown)}, but the symbolic dims of the inputs "
+                f"are {', '.join(sorted(known)) or 'none'}"
             )
         for text, size in self._fixed.items():
             dim = self._dims[text]

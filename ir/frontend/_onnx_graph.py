@@ -89,8 +89,8 @@ class GraphBuilder:
     def call(self, op_name: str, *args: Arg | Known, **attrs: AttrValue) -> Var:
         """Emit the operator `op_name`; `Known` operands become constants.
 
-        ONNX checks sizes at run time. Where the operands fit only if two dims are equal, and that is
-        neither proved nor refuted, they are match_cast to the simpler one: the same check.
+        ONNX checks sizes at run time. Where the operands fit only if two dims are equal, and that
+        is neither proved nor refuted, they are match_cast to the simpler one: the same check.
         """
         operands = [self.expr(a) if isinstance(a, Known) else a for a in args]
         try:
@@ -104,10 +104,11 @@ class GraphBuilder:
     def _cast_arg(self, arg: Arg, error: UnprovenShapeError) -> Arg:
         if isinstance(arg, Expr):
             return self.cast_equal(arg, error)
-        if isinstance(arg, list):
-            cast = [self.cast_equal(a, error) if isinstance(a, Expr) else a for a in arg]
-            return arg if all(a is b for a, b in zip(cast, arg, strict=True)) else cast
-        return arg
+        if not isinstance(arg, list):
+            return arg
+        tensors = [a for a in arg if isinstance(a, Expr)]
+        cast = [self.cast_equal(a, error) for a in tensors]
+        return cast if any(a is not b for a, b in zip(cast, tensors, strict=True)) else arg
 
     def cast_equal(self, value: Expr, error: UnprovenShapeError) -> Expr:
         """Return `value` match_cast so that the equalities missed by `error` hold, else itself."""
@@ -125,7 +126,7 @@ class GraphBuilder:
         return self.block.match_cast(value, TensorType(dims, ty.dtype, ty.vdevice))
 
     def expr(self, value: Value) -> Expr:
-        """Return `value` as an operand: constants as they are, known dims through shape_to_tensor."""
+        """Return `value` as an operand; known dims through shape_to_tensor."""
         if value is None:
             raise ImportModelError("a required input is absent")
         if not isinstance(value, Known):
@@ -160,9 +161,22 @@ class GraphBuilder:
         ty = self.type_of(value, node)
         if not isinstance(ty.shape, tuple):
             raise node.fail(
-                f"the shape of an input is not known ({ty}); it depends on data, which is not supported"
+                f"the shape of an input is not known ({ty}); it depends on data, which is not "
+                "supported"
             )
         return ty.shape
+
+    def astype(self, value: Expr, dtype: str) -> Expr:
+        """Return a tensor in `dtype`, itself where it has that dtype already."""
+        if isinstance(value.type, TensorType) and value.type.dtype == dtype:
+            return value
+        return self.call("astype", value, dtype=dtype)
+
+    def axes(self, node: Node) -> list[int] | None:
+        """Return the axes, an attribute in old opsets and input 1 since; None where absent."""
+        if "axes" in node.attrs:
+            return list(node.attrs["axes"])
+        return None if node.input(1) is None else self.ints(node.input(1), node, "axes")
 
     def ints(self, value: Value, node: Node, what: str) -> list[int]:
         """Return a tensor of plain integers known at import."""
@@ -217,6 +231,7 @@ _MALFORMED = (
     IndexError,
     KeyError,
     MemoryError,
+    RuntimeError,  # NumPy on more than 32 axes
     TypeError,
     ValueError,
 )
@@ -236,4 +251,4 @@ def run_handler(graph: GraphBuilder, node: Node, handler: Handler) -> tuple[Valu
             f"{node.where}: its attributes or inputs are not valid ONNX "
             f"({type(error).__name__}: {error})"
         ) from error
-    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    return tuple(result) if isinstance(result, Sequence) else (result,)

@@ -101,7 +101,8 @@ def _scaled(dim: Dim, factor: float, node: Node) -> Dim:
     size = round(dim * factor)
     if abs(size - dim * factor) > _SCALE_TOLERANCE:
         raise node.fail(
-            f"the size {dim} scaled by {factor} is {dim * factor}, no whole number; state sizes instead"
+            f"the size {dim} scaled by {factor} is {dim * factor}, no whole number; state "
+            "sizes instead"
         )
     return size
 

@@ -85,7 +85,7 @@ def _file_bytes(path: Path) -> bytes:
 
 def _parse(content: bytes, name: str) -> onnx.ModelProto:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  # comes with onnx
 
     if not content:
         raise ImportModelError(f"{name}: is empty, not an ONNX model")
@@ -144,8 +144,8 @@ def _check_complete(model: onnx.ModelProto, name: str) -> None:
     missing = next((t for t in _tensors(model) if _is_external(t)), None)
     if missing is not None:
         raise ImportModelError(
-            f"{name}: the weight {missing.name} lies in an external file; pass the model's path, so "
-            "that the file beside it is found"
+            f"{name}: the weight {missing.name} lies in an external file; pass the model's path, "
+            "so that the file beside it is found"
         )
 
 
@@ -176,8 +176,8 @@ def _checked_opset(model: onnx.ModelProto, name: str) -> int:
     newest = defs.onnx_opset_version()
     if versions[0] > newest:
         raise ImportModelError(
-            f"{name}: has opset {versions[0]}, but the installed onnx knows up to {newest}; upgrade "
-            "onnx, or export with an older opset"
+            f"{name}: has opset {versions[0]}, but the installed onnx knows up to {newest}; "
+            "upgrade onnx, or export with an older opset"
         )
     if versions[0] < _OLDEST_OPSET:
         raise ImportModelError(
@@ -212,7 +212,7 @@ def _expandable(
     for op_type in set(_operators(model)) - supported - functions:
         if not defs.has(op_type, opset):
             continue
-        schema = defs.get_schema(op_type, opset)
+        schema: Any = defs.get_schema(op_type, opset)  # the stubs lack these two
         if schema.has_function or schema.has_context_dependent_function:
             found.add(op_type)
     return found
@@ -242,7 +242,8 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
     for tensor in shapeless:
         tensor.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
+        checker: Any = onnx.checker  # partially unknown to its stubs
+        checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         raise ImportModelError(f"{name}: is no valid ONNX model: {error}") from None
     for tensor in shapeless:
@@ -264,6 +265,7 @@ def _expand(
             if not expandable:
                 break
             _fill_defaults(model, opset, expandable)
+            _declare_weights(model)
             # Bodies that depend on types need them known.
             model = onnx.shape_inference.infer_shapes(model)
             model = inliner.inline_selected_functions(
@@ -292,6 +294,18 @@ def _fill_defaults(model: onnx.ModelProto, opset: int, expandable: set[str]) -> 
                 node.attribute.append(attribute.default_value)
 
 
+def _declare_weights(model: onnx.ModelProto) -> None:
+    """State the types of initializers: the inliner looks for them there."""
+    from onnx import helper
+
+    declared = {v.name for v in (*model.graph.input, *model.graph.value_info)}
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(i.name, i.data_type, list(i.dims))
+        for i in model.graph.initializer
+        if i.name not in declared
+    )
+
+
 def _set_weights_aside(
     model: onnx.ModelProto,
 ) -> tuple[onnx.ModelProto, dict[str, onnx.TensorProto]]:
@@ -303,32 +317,23 @@ def _set_weights_aside(
     from onnx import helper
 
     weights = {i.name: i for i in model.graph.initializer if math.prod(i.dims) > _SMALL_ELEMENTS}
-    light = onnx.ModelProto()
-    for field, value in model.ListFields():
-        if field.name != "graph":
-            _copy_field(light, field.name, value)
-    for field, value in model.graph.ListFields():
-        if field.name != "initializer":
-            _copy_field(light.graph, field.name, value)
-    light.graph.initializer.extend(i for i in model.graph.initializer if i.name not in weights)
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    graph = light.graph
+    graph.name = model.graph.name or "graph"
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    graph.initializer.extend(i for i in model.graph.initializer if i.name not in weights)
     declared = {i.name for i in model.graph.input}
-    light.graph.input.extend(
+    graph.input.extend(
         helper.make_tensor_value_info(i.name, i.data_type, list(i.dims))
         for i in weights.values()
         if i.name not in declared
     )
-    if not light.graph.name:
-        light.graph.name = "graph"
     if 0 < light.ir_version < 4:  # there every initializer is an input as well
         light.ir_version = 4
     return light, weights
-
-
-def _copy_field(target: Any, name: str, value: Any) -> None:
-    field = getattr(target, name)
-    if hasattr(field, "extend"):
-        field.extend(value)
-    elif hasattr(field, "CopyFrom"):
-        field.CopyFrom(value)
-    else:
-        setattr(target, name, value)

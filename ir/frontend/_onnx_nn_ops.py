@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from eqsat.ir._expr import Expr
@@ -280,7 +278,7 @@ def _rest(dims: tuple[Dim, ...]) -> Dim:
 
 
 def gemm(graph: GraphBuilder, node: Node) -> Result:
-    """alpha · A' · B' + beta · C."""
+    """Return alpha · A' · B' + beta · C."""
     a, b = graph.expr(node.input(0)), graph.expr(node.input(1))
     if node.attr("transA", 0):
         a = graph.call("permute_dims", a, axes=(1, 0))

@@ -1,12 +1,13 @@
 """Tensors known at import: constants and shape arithmetic are evaluated here, over dims.
 
-Exporters write shape computations as tensor programs (Shape, Gather, Concat, Mul, …). Where every input
-is known, the operator is evaluated on the dims at once, so reshapes get their shape as an expression.
-A size that passes through floats (for Resize) stays a dim while it is provably a whole number.
+Exporters write shape computations as tensor programs (Shape, Gather, Concat, Mul, …). Where every
+input is known, the operator is evaluated on the dims at once, so reshapes get their shape as an
+expression. A size that passes through floats (for Resize) stays a dim while it is provably whole.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from eqsat.shapes import (
     SymDim,
     dim_max,
     dim_min,
+    dtype_name,
     is_float,
     numpy_dtype,
     product,
@@ -34,6 +36,8 @@ _MAX_ELEMENTS = 4096  # evaluating more than this at import is the optimizer's c
 
 # Operands as they stand in the node, None where absent; the answer None means "not known".
 Evaluate = Callable[[Node, list[Any]], Any]
+_Element = Dim | bool | None
+_Numbers = Callable[..., Any]
 
 
 def evaluated(evaluate: Evaluate, emit: Handler, *, typed_by: int = 0) -> Handler:
@@ -102,7 +106,7 @@ def _dims_array(dims: Sequence[Dim]) -> NDArray[Any]:
     return array
 
 
-def elementwise(on_dims: Callable[..., Any], on_numbers: Callable[..., Any]) -> Evaluate:
+def elementwise(on_dims: Callable[..., _Element], on_numbers: _Numbers) -> Evaluate:
     """Return an evaluator: `on_numbers` for plain arrays, `on_dims` by element where one has dims.
 
     `on_dims` may answer None: not known.
@@ -110,7 +114,7 @@ def elementwise(on_dims: Callable[..., Any], on_numbers: Callable[..., Any]) -> 
 
     def evaluate(node: Node, arrays: list[Any]) -> Any:
         shape_out = np.broadcast_shapes(*(a.shape for a in arrays))
-        if product(shape_out) > _MAX_ELEMENTS:
+        if math.prod(shape_out) > _MAX_ELEMENTS:
             return None
         if not any(a.dtype == object for a in arrays):
             return on_numbers(*arrays)
@@ -131,13 +135,13 @@ def elementwise(on_dims: Callable[..., Any], on_numbers: Callable[..., Any]) -> 
 
 def _whole(value: Any) -> Any:
     """Return an element as a dim, int or bool; None for a number with a fraction."""
-    plain = value.item() if isinstance(value, np.generic) else value
+    plain: Any = value.item() if hasattr(value, "item") else value
     if isinstance(plain, float):
         return int(plain) if plain.is_integer() else None
     return plain
 
 
-def _quotient(node: Node, arrays: list[Any]) -> Any:
+def div(node: Node, arrays: list[Any]) -> Any:
     """Division: of integers towards zero, of floats exactly or not at all."""
     first = node.inputs[0]
     exact = isinstance(first, Known) and is_float(first.dtype)
@@ -161,7 +165,7 @@ def _truncated(a: Dim, b: Dim) -> Dim | None:
 
 
 def _numbers_divided(a: NDArray[Any], b: NDArray[Any]) -> Any:
-    if a.dtype.kind == "f":
+    if is_float(dtype_name(a.dtype)):
         return a / b
     if not np.all(b):
         return None
@@ -173,34 +177,43 @@ def _decided(proof: Proof) -> bool | None:
     return None if proof is Proof.UNKNOWN else proof is Proof.YES
 
 
-add = elementwise(lambda a, b: a + b, np.add)
-sub = elementwise(lambda a, b: a - b, np.subtract)
-mul = elementwise(lambda a, b: a * b, np.multiply)
-div = _quotient
-equal = elementwise(lambda a, b: _decided(prove(Equal(a, b))), np.equal)
-less = elementwise(lambda a, b: _decided(prove(Less(a, b))), np.less)
-less_equal = elementwise(lambda a, b: _decided(prove(LessEqual(a, b))), np.less_equal)
-greater = elementwise(lambda a, b: _decided(prove(Less(b, a))), np.greater)
-greater_equal = elementwise(lambda a, b: _decided(prove(LessEqual(b, a))), np.greater_equal)
-logical_not = elementwise(lambda a: None, np.logical_not)
-logical_and = elementwise(lambda a, b: None, np.logical_and)
-logical_or = elementwise(lambda a, b: None, np.logical_or)
-negative = elementwise(lambda a: -a, np.negative)
-absolute = elementwise(lambda a: a if prove(NonNegative(a)) is Proof.YES else None, np.abs)
-floor = elementwise(lambda a: a, np.floor)
-ceil = elementwise(lambda a: a, np.ceil)
+def _binary(on_dims: Callable[[Dim, Dim], _Element], on_numbers: _Numbers) -> Evaluate:
+    return elementwise(on_dims, on_numbers)
+
+
+def _unary(on_dims: Callable[[Dim], _Element], on_numbers: _Numbers) -> Evaluate:
+    return elementwise(on_dims, on_numbers)
+
+
+add = _binary(lambda a, b: a + b, np.add)
+sub = _binary(lambda a, b: a - b, np.subtract)
+mul = _binary(lambda a, b: a * b, np.multiply)
+equal = _binary(lambda a, b: _decided(prove(Equal(a, b))), np.equal)
+less = _binary(lambda a, b: _decided(prove(Less(a, b))), np.less)
+less_equal = _binary(lambda a, b: _decided(prove(LessEqual(a, b))), np.less_equal)
+greater = _binary(lambda a, b: _decided(prove(Less(b, a))), np.greater)
+greater_equal = _binary(lambda a, b: _decided(prove(LessEqual(b, a))), np.greater_equal)
+logical_not = _unary(lambda a: None, np.logical_not)
+logical_and = _binary(lambda a, b: None, np.logical_and)
+logical_or = _binary(lambda a, b: None, np.logical_or)
+negative = _unary(lambda a: -a, np.negative)
+absolute = _unary(lambda a: a if prove(NonNegative(a)) is Proof.YES else None, np.abs)
+floor = _unary(lambda a: a, np.floor)
+ceil = _unary(lambda a: a, np.ceil)
+_remainder = _binary(lambda a, b: a % b, np.mod)
 
 
 def mod(node: Node, arrays: list[Any]) -> Any:
     """The remainder; only the one with the divisor's sign."""
     if node.attr("fmod", 0) or (arrays[1].dtype != object and not np.all(arrays[1])):
         return None
-    return elementwise(lambda a, b: a % b, np.mod)(node, arrays)
+    return _remainder(node, arrays)
 
 
 def where(node: Node, arrays: list[Any]) -> Any:
     """Choose by a known condition."""
-    return np.where(arrays[0].astype(bool), arrays[1], arrays[2])
+    choose: Callable[..., Any] = np.where
+    return choose(arrays[0].astype(bool), arrays[1], arrays[2])
 
 
 def maximum(node: Node, arrays: list[Any]) -> Any:
@@ -287,7 +300,7 @@ def expand(node: Node, arrays: list[Any]) -> Any:
     if target.dtype == object:
         return None
     out = np.broadcast_shapes(data.shape, tuple(target.tolist()))
-    return np.broadcast_to(data, out) if product(out) <= _MAX_ELEMENTS else None
+    return np.broadcast_to(data, out) if math.prod(out) <= _MAX_ELEMENTS else None
 
 
 def transpose(node: Node, arrays: list[Any]) -> Any:

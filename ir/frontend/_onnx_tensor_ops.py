@@ -1,18 +1,20 @@
-"""ONNX operators that move, create, compare and reduce tensors."""
+"""ONNX operators on tensors: pointwise, constants, shapes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._expr import AttrValue, Expr
-from eqsat.ir.frontend._onnx_graph import GraphBuilder, Handler, Known, Node, Result, Value, known
+from eqsat.ir._types import TensorType
+from eqsat.ir.frontend._onnx_graph import GraphBuilder, Handler, Known, Node, Result, known
 from eqsat.shapes import (
     Dim,
+    Equal,
+    Proof,
     ShapeError,
     UnprovenShapeError,
     broadcast,
@@ -22,9 +24,9 @@ from eqsat.shapes import (
     normalize_axis,
     numpy_dtype,
     product,
+    prove,
 )
 
-_END = 2**31 - 1
 _MAX_KNOWN = 4096  # elements made at import; more is made at run time
 
 
@@ -42,18 +44,18 @@ def binary(op_name: str) -> Handler:
 
 def variadic(op_name: str) -> Handler:
     """Return the handler of Sum, Max, Min: a fold of a binary operator."""
+    return lambda graph, node: _folded(op_name, graph, node)
 
-    def handler(graph: GraphBuilder, node: Node) -> Result:
-        result = graph.expr(node.input(0))
-        for value in node.inputs[1:]:
-            result = graph.call(op_name, result, graph.expr(value))
-        return result
 
-    return handler
+def _folded(op_name: str, graph: GraphBuilder, node: Node) -> Expr:
+    result = graph.expr(node.input(0))
+    for value in node.inputs[1:]:
+        result = graph.call(op_name, result, graph.expr(value))
+    return result
 
 
 def power(graph: GraphBuilder, node: Node) -> Result:
-    """x ** y in the dtype of x; y may have another one."""
+    """Return x ** y in the dtype of x; y may have another one."""
     x, y = graph.expr(node.input(0)), graph.expr(node.input(1))
     base, exponent = (graph.type_of(v, node).dtype for v in (x, y))
     if base == exponent:
@@ -93,7 +95,7 @@ def is_inf(graph: GraphBuilder, node: Node) -> Result:
 
 def mean_of_inputs(graph: GraphBuilder, node: Node) -> Result:
     """ONNX Mean: the average of all inputs."""
-    total = variadic("add")(graph, node)
+    total = _folded("add", graph, node)
     count = np.asarray(len(node.inputs), numpy_dtype(graph.type_of(node.input(0), node).dtype))
     return graph.call("divide", total, count)
 
@@ -122,7 +124,8 @@ _CONSTANT_FORMS = {
 }
 
 
-def _dense(sparse: Any) -> NDArray[Any]:
+def dense(sparse: Any) -> NDArray[Any]:
+    """Return the array of an ONNX sparse tensor."""
     from onnx import numpy_helper
 
     values, places = (numpy_helper.to_array(t) for t in (sparse.values, sparse.indices))
@@ -142,7 +145,7 @@ def constant(graph: GraphBuilder, node: Node) -> Result:
         if name in node.attrs:
             return known(np.asarray(node.attrs[name], dtype))
     if "sparse_value" in node.attrs:
-        return known(_dense(node.attrs["sparse_value"]))
+        return known(dense(node.attrs["sparse_value"]))
     if "value" not in node.attrs:
         raise node.fail("only dense numeric constants are supported")
     return known(numpy_helper.to_array(node.attrs["value"]))
@@ -157,7 +160,7 @@ def constant_of_shape(graph: GraphBuilder, node: Node) -> Result:
     fill = fill.reshape(-1)[0]
     dims = graph.dims(node.input(0), node, "the shape")
     sizes = [d for d in dims if isinstance(d, int)]
-    if len(sizes) == len(dims) and product(sizes) <= _MAX_KNOWN:
+    if len(sizes) == len(dims) and math.prod(sizes) <= _MAX_KNOWN:
         return known(np.full(sizes, fill))
     return graph.call("full", dims, np.asarray(fill), dtype=dtype_name(fill.dtype))
 
@@ -181,7 +184,7 @@ def cast(graph: GraphBuilder, node: Node) -> Result:
 def cast_like(graph: GraphBuilder, node: Node) -> Result:
     """Convert to the element type of the second input."""
     dtype = graph.type_of(node.input(1), node).dtype
-    return _with_dtype(graph, graph.expr(node.input(0)), dtype, node)
+    return graph.astype(graph.expr(node.input(0)), dtype)
 
 
 def reshape(graph: GraphBuilder, node: Node) -> Result:
@@ -190,7 +193,14 @@ def reshape(graph: GraphBuilder, node: Node) -> Result:
     target = graph.dims(node.input(1), node, "the target shape")
     if not node.attr("allowzero", 0):
         target = [old[i] if _is(d, 0) else d for i, d in enumerate(target)]
-    return graph.call("reshape", data, resolve_rest(old, target, node))
+    shape = resolve_rest(old, target, node)
+    elements, wanted = product(old), product(shape)
+    if prove(Equal(elements, wanted)) is Proof.UNKNOWN:
+        # ONNX checks the count at run time; so does the match_cast.
+        flat = graph.call("reshape", data, (elements,))
+        dtype = graph.type_of(data, node).dtype
+        data = graph.block.match_cast(flat, TensorType((wanted,), dtype))
+    return graph.call("reshape", data, shape)
 
 
 def resolve_rest(old: tuple[Dim, ...], target: list[Dim], node: Node) -> list[Dim]:
@@ -240,23 +250,21 @@ def transpose(graph: GraphBuilder, node: Node) -> Result:
     return graph.call("permute_dims", graph.expr(node.input(0)), axes=axes)
 
 
-def _axes(graph: GraphBuilder, node: Node) -> list[int] | None:
-    """Return the axes, an attribute before opset 13 or 18 and an input since; None where absent."""
-    if "axes" in node.attrs:
-        return list(node.attrs["axes"])
-    return None if node.input(1) is None else graph.ints(node.input(1), node, "axes")
-
-
 def squeeze(graph: GraphBuilder, node: Node) -> Result:
     """Drop axes of size one."""
-    axes = _axes(graph, node)
+    axes = graph.axes(node)
+    dims = graph.shape_of(node.input(0), node)
+    if axes is None and not all(isinstance(d, int) for d in dims):
+        raise node.fail(
+            "without axes, whether a symbolic axis is dropped depends on its size; state the axes"
+        )
     chosen = None if axes is None else tuple(axes)
     return graph.call("squeeze", graph.expr(node.input(0)), axis=chosen)
 
 
 def unsqueeze(graph: GraphBuilder, node: Node) -> Result:
     """Add axes of size one."""
-    axes = _axes(graph, node) or []
+    axes = graph.axes(node) or []
     ndim = len(graph.shape_of(node.input(0), node)) + len(axes)
     places = tuple(sorted(normalize_axes(tuple(axes), ndim)))
     return graph.call("expand_dims", graph.expr(node.input(0)), axis=places)
@@ -295,39 +303,6 @@ def _piece_sizes(graph: GraphBuilder, node: Node, size: Dim) -> list[int]:
     return [max(0, min(piece, size - i * piece)) for i in range(count)]
 
 
-def slice_(graph: GraphBuilder, node: Node) -> Result:
-    """Slice with bounds that are numbers or dims."""
-    data, dims = graph.expr(node.input(0)), graph.shape_of(node.input(0), node)
-    if "starts" in node.attrs:  # before opset 10
-        begin, end = list(node.attrs["starts"]), list(node.attrs["ends"])
-        axes, steps = list(node.attr("axes", range(len(begin)))), [1] * len(begin)
-    else:
-        begin = graph.dims(node.input(1), node, "starts")
-        end = graph.dims(node.input(2), node, "ends")
-        axes = _ints_or(graph, node, 3, range(len(begin)))
-        steps = _ints_or(graph, node, 4, [1] * len(begin))
-    places = normalize_axes(tuple(axes), len(dims))
-    bounded = [_clip_end(e, dims[a]) for e, a in zip(end, places, strict=True)]
-    return graph.call(
-        "strided_slice",
-        data,
-        axes=tuple(places),
-        begin=tuple(begin),
-        end=tuple(bounded),
-        strides=tuple(steps),
-    )
-
-
-def _ints_or(graph: GraphBuilder, node: Node, index: int, default: Iterable[int]) -> list[int]:
-    value = node.input(index)
-    return list(default) if value is None else graph.ints(value, node, f"input {index}")
-
-
-def _clip_end(end: Dim, size: Dim) -> Dim:
-    """Exporters write "to the end" as a huge number."""
-    return size if isinstance(end, int) and end >= _END else end
-
-
 def expand(graph: GraphBuilder, node: Node) -> Result:
     """Broadcast to the common shape of the input and the target."""
     target = tuple(graph.dims(node.input(1), node, "the target shape"))
@@ -344,23 +319,6 @@ def tile(graph: GraphBuilder, node: Node) -> Result:
     """Repeat a tensor along every axis."""
     repeats = tuple(graph.ints(node.input(1), node, "repeats"))
     return graph.call("tile", graph.expr(node.input(0)), repeats=repeats)
-
-
-def gather(graph: GraphBuilder, node: Node) -> Result:
-    """Pick slices along an axis; negative indices count from the end."""
-    indices = _nonnegative_indices(graph, node, node.input(1), node.attr("axis", 0))
-    return graph.call("take", graph.expr(node.input(0)), indices, axis=node.attr("axis", 0))
-
-
-def _nonnegative_indices(graph: GraphBuilder, node: Node, indices: Value, axis: int) -> Expr:
-    dims = graph.shape_of(node.input(0), node)
-    size = dims[normalize_axis(axis, len(dims))]
-    if isinstance(indices, Known) and not indices.is_symbolic and isinstance(size, int):
-        array = indices.array
-        if array.size and (array.min() < -size or array.max() >= size):
-            raise node.fail(f"an index is outside the axis of size {size}")
-        return graph.expr(known(np.where(array < 0, array + size, array).astype(array.dtype)))
-    return graph.expr(indices)
 
 
 def where(graph: GraphBuilder, node: Node) -> Result:
@@ -382,111 +340,6 @@ def range_(graph: GraphBuilder, node: Node) -> Result:
     return graph.call("arange", start=start, end=limit, step=step, dtype=dtype)
 
 
-def reduction(op_name: str, before: str = "", after: str = "") -> Handler:
-    """Return the handler of a reduction, with a pointwise operator before or after it."""
-
-    def handler(graph: GraphBuilder, node: Node) -> Result:
-        data = graph.expr(node.input(0))
-        axes = _reduction_axes(graph, node)
-        if before:
-            data = graph.call(before, data)
-        if axes == ():
-            return graph.call(after, data) if after else data
-        result: Expr = graph.call(op_name, data, axis=axes, keepdims=bool(node.attr("keepdims", 1)))
-        return graph.call(after, result) if after else result
-
-    return handler
-
-
-def _reduction_axes(graph: GraphBuilder, node: Node) -> tuple[int, ...] | None:
-    listed = _axes(graph, node)
-    if listed:
-        return tuple(listed)
-    return () if node.attr("noop_with_empty_axes", 0) else None
-
-
-def reduce_log_sum_exp(graph: GraphBuilder, node: Node) -> Result:
-    """log Σ exp x, from the maximum so that exp does not overflow."""
-    data, axes = graph.expr(node.input(0)), _reduction_axes(graph, node)
-    if axes == ():
-        return data
-    dtype = numpy_dtype(graph.type_of(data, node).dtype)
-    largest: Expr = graph.call("max", data, axis=axes, keepdims=True)
-    # An infinite maximum would give inf - inf.
-    limit = float(np.finfo(np.float16 if dtype.itemsize == 2 else np.float32).max)
-    largest = graph.call("clip", largest, min=-limit, max=limit)
-    scaled = graph.call("exp", graph.call("subtract", data, largest))
-    total = graph.call("log", graph.call("sum", scaled, axis=axes, keepdims=True))
-    result: Expr = graph.call("add", total, largest)
-    if node.attr("keepdims", 1):
-        return result
-    dims = graph.shape_of(result, node)
-    gone = range(len(dims)) if axes is None else normalize_axes(axes, len(dims))
-    return graph.call("squeeze", result, axis=tuple(gone))
-
-
-def lp_normalization(graph: GraphBuilder, node: Node) -> Result:
-    """x over its 1- or 2-norm along an axis; 0 where that is 0."""
-    data, axis = graph.expr(node.input(0)), node.attr("axis", -1)
-    order = node.attr("p", 2)
-    if order not in (1, 2):
-        raise node.fail(f"p={order} is no norm here; 1 and 2 are")
-    measured = graph.call("abs" if order == 1 else "square", data)
-    norm: Expr = graph.call("sum", measured, axis=(axis,), keepdims=True)
-    if order == 2:
-        norm = graph.call("sqrt", norm)
-    zero = graph.expr(known(np.zeros((), numpy_dtype(graph.type_of(data, node).dtype))))
-    ratio = graph.call("divide", data, norm)
-    return graph.call("where", graph.call("equal", norm, zero), zero, ratio)
-
-
-def arg_reduction(op_name: str) -> Handler:
-    """Return the handler of ArgMax or ArgMin."""
-
-    def handler(graph: GraphBuilder, node: Node) -> Result:
-        if node.attr("select_last_index", 0):
-            raise node.fail("select_last_index is not supported")
-        keep = bool(node.attr("keepdims", 1))
-        return graph.call(
-            op_name, graph.expr(node.input(0)), axis=node.attr("axis", 0), keepdims=keep
-        )
-
-    return handler
-
-
-def cumsum(graph: GraphBuilder, node: Node) -> Result:
-    """Sums of prefixes, or of suffixes where reversed."""
-    axis = int(graph.scalar(node.input(1), node, "axis"))
-    exclusive, reverse = bool(node.attr("exclusive", 0)), node.attr("reverse", 0)
-    data = graph.expr(node.input(0))
-    if reverse:
-        data = graph.call("flip", data, axis=axis)
-    result = graph.call("cumsum", data, axis=axis, exclusive=exclusive)
-    return graph.call("flip", result, axis=axis) if reverse else result
-
-
-def top_k(graph: GraphBuilder, node: Node) -> Result:
-    """The k largest or smallest along an axis, and where they are."""
-    k = node.attr("k") if "k" in node.attrs else int(graph.scalar(node.input(1), node, "k"))
-    pair = graph.call(
-        "topk",
-        graph.expr(node.input(0)),
-        k=k,
-        axis=node.attr("axis", -1),
-        ret_type="both",
-        largest=bool(node.attr("largest", 1)),
-        dtype="int64",
-    )
-    return graph.block.get_item(pair, 0), graph.block.get_item(pair, 1)
-
-
-def einsum(graph: GraphBuilder, node: Node) -> Result:
-    """Products summed over named axes."""
-    operands = [graph.expr(v) for v in node.inputs]
-    subscripts = "".join(node.required("equation").split())
-    return graph.call("einsum", operands, subscripts=subscripts)
-
-
 def eye_like(graph: GraphBuilder, node: Node) -> Result:
     """Ones on a diagonal, in the shape of a matrix."""
     from onnx import helper
@@ -498,71 +351,8 @@ def eye_like(graph: GraphBuilder, node: Node) -> Result:
     return graph.call("eye", n=n, m=m, k=node.attr("k", 0), dtype=dtype)
 
 
-def indexed(op_name: str) -> Handler:
-    """Return the handler of GatherElements and its kin: data, indices and an axis."""
-    return lambda graph, node: graph.call(
-        op_name, graph.expr(node.input(0)), graph.expr(node.input(1)), axis=node.attr("axis", 0)
-    )
-
-
-def gather_nd(graph: GraphBuilder, node: Node) -> Result:
-    """Pick slices by index tuples."""
-    operands = graph.expr(node.input(0)), graph.expr(node.input(1))
-    return graph.call("gather_nd", *operands, batch_dims=node.attr("batch_dims", 0))
-
-
-def scatter_elements(graph: GraphBuilder, node: Node) -> Result:
-    """Write single elements by index."""
-    reduction_name = node.attr("reduction", "none")
-    mode = {"none": "update"}.get(reduction_name, reduction_name)
-    operands = [graph.expr(v) for v in node.inputs]
-    return graph.call("scatter_elements", *operands, axis=node.attr("axis", 0), reduction=mode)
-
-
-def scatter_nd(graph: GraphBuilder, node: Node) -> Result:
-    """Write slices by index tuples."""
-    mode = {"none": "update"}.get(node.attr("reduction", "none"), node.attr("reduction", "none"))
-    return graph.call("scatter_nd", *(graph.expr(v) for v in node.inputs), reduction=mode)
-
-
 def trilu(graph: GraphBuilder, node: Node) -> Result:
     """The upper or lower triangle."""
     k = 0 if node.input(1) is None else int(graph.scalar(node.input(1), node, "k"))
     name = "triu" if node.attr("upper", 1) else "tril"
     return graph.call(name, graph.expr(node.input(0)), k=k)
-
-
-def one_hot(graph: GraphBuilder, node: Node) -> Result:
-    """One-hot vectors; off and on values must be known, indices below 0 count from the end."""
-    depth = graph.dims(node.input(1), node, "depth")[0]
-    off_on = node.input(2)
-    if not isinstance(off_on, Known) or off_on.is_symbolic:
-        raise node.fail("the on and off values must be constants")
-    off, on = (v.item() for v in off_on.array)
-    result = graph.call(
-        "one_hot",
-        _wrapped_indices(graph, node, depth),
-        on_value=on,
-        off_value=off,
-        depth=depth,
-        axis=node.attr("axis", -1),
-    )
-    return _with_dtype(graph, result, off_on.dtype, node)
-
-
-def _wrapped_indices(graph: GraphBuilder, node: Node, size: Dim) -> Expr:
-    """Return the first input as integers that are not negative."""
-    value = node.input(0)
-    if isinstance(value, Known) and not value.is_symbolic and isinstance(size, int):
-        array = value.array.astype(np.int64)
-        return graph.expr(known(np.where(array < 0, array + size, array)))
-    indices = _with_dtype(graph, graph.expr(value), "int64", node)
-    total = graph.expr(Known(np.asarray(size), "int64"))
-    below = graph.call("less", indices, graph.expr(known(np.asarray(0, np.int64))))
-    return graph.call("where", below, graph.call("add", indices, total), indices)
-
-
-def _with_dtype(graph: GraphBuilder, value: Expr, dtype: str, node: Node) -> Expr:
-    if graph.type_of(value, node).dtype == dtype:
-        return value
-    return graph.call("astype", value, dtype=dtype)

@@ -19,6 +19,7 @@ from eqsat.ir.ops._nn_conv import NN_CONV
 from eqsat.ir.ops._nn_norm import NN_NORM
 from eqsat.ir.ops._nn_pool import NN_POOL
 from eqsat.ir.ops._pad import PAD
+from eqsat.ir.ops._quantize import QUANTIZE
 from eqsat.ir.ops._registry import OperatorError, OperatorTable
 from eqsat.ir.ops._search import SEARCH
 from eqsat.ir.ops._statistical import STATISTICAL
@@ -45,6 +46,7 @@ _TABLE = OperatorTable(
         *NN_ATTENTION,
         *PAD,
         *IMAGE,
+        *QUANTIZE,
     )
 )
 

@@ -1,5 +1,9 @@
 """Pointwise operators of two or more operands, broadcast against each other."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir._expr import Attrs
-from eqsat.ir._op import Numerics, OpDef, Operand, OpKind, Sample
-from eqsat.ir._tir import BinaryOp, PrimExpr, Select, binary
+from eqsat.ir._op import Attr, Numerics, OpDef, Operand, OpKind, Sample
+from eqsat.ir._tir import BinaryOp, PrimExpr, Select, binary, const
 from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
     Array,
@@ -17,6 +21,7 @@ from eqsat.ir.ops._common import (
     call,
     cast_to,
     elementwise,
+    float_attr,
     maximum,
     pointwise,
     require_bool,
@@ -304,4 +309,33 @@ FMA = OpDef(
     samples=lambda: [Sample(((2, 3),) * 3), Sample((("n", 3),) * 3, {}, ("int32",))],
 )
 
-TERNARY: tuple[OpDef, ...] = (WHERE, FMA)
+
+def _infer_masked_fill(types: Sequence[Type], attrs: Attrs) -> Type:
+    x, mask = tensor_type(types[0], "x"), tensor_type(types[1], "mask")
+    require_bool(mask, "mask")
+    return TensorType(broadcast_types(x, mask), x.dtype, x.vdevice)
+
+
+def _masked_fill(x: Array, mask: Array, *, value: float) -> Array:
+    return np.where(mask, x.dtype.type(value), x)
+
+
+def _masked_fill_body(attrs: Attrs, x: PrimExpr, mask: PrimExpr) -> PrimExpr:
+    return Select(mask, const(float_attr(attrs, "value"), x.dtype), x)
+
+
+MASKED_FILL = OpDef(
+    "masked_fill",
+    (Operand("x"), Operand("mask")),
+    _infer_masked_fill,
+    _masked_fill,
+    OpKind.POINTWISE,
+    attrs=(Attr("value", "scalar"),),
+    compute=pointwise("masked_fill", _masked_fill_body),
+    samples=lambda: [
+        Sample(((2, 3), (2, 3)), {"value": -1.0}, ("float32", "bool")),
+        Sample((("n", 3), (1, 3)), {"value": 7}, ("int64", "bool")),
+    ],
+)
+
+TERNARY: tuple[OpDef, ...] = (WHERE, FMA, MASKED_FILL)

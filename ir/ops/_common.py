@@ -1,5 +1,9 @@
 """What operator declarations share: reading types, combinators for infer, reference and compute."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -37,6 +41,7 @@ from eqsat.shapes import (
     Proof,
     Shape,
     SymDim,
+    assume,
     bits,
     broadcast,
     dtype_name,
@@ -127,9 +132,15 @@ def require_rank(ty: TensorType, rank: int, what: str) -> None:
 
 
 def require_equal(a: Dim, b: Dim, what: str) -> None:
-    """Raise where `a` and `b` are provably different sizes."""
-    if prove(Equal(a, b)) is Proof.NO:
-        raise TypeCheckError(f"{what}: {a} is not {b}")
+    """Raise where `a` and `b` are provably different sizes; an open question is an assumption."""
+    fact = Equal(a, b)
+    match prove(fact):
+        case Proof.YES:
+            return
+        case Proof.NO:
+            raise TypeCheckError(f"{what}: {a} is not {b}")
+        case Proof.UNKNOWN:
+            assume(fact)
 
 
 def known_dims(ty: TensorType) -> Shape | None:
@@ -380,9 +391,15 @@ def reduce_over(
     keepdims: bool = False,
     element: Callable[..., PrimExpr] | None = None,
 ) -> Tensor:
-    """Return the reduction over `axes` of `x` (or of `element(*indices)`), narrow floats widened."""
+    """Return the reduction over `axes` of `x` (or `element(*indices)`), narrow floats widened."""
     k = {a: reduce_axis(x.shape[a], f"k{a}") for a in axes}
-    value = element or (lambda *i: widen(x[i]))
+
+    def widened(*i: PrimExpr) -> PrimExpr:
+        return widen(x[i])
+
+    value = element or widened
+    if not k:
+        return compute(name, x.shape, value)
     kept = [a for a in range(x.ndim) if a not in k]
     shape = tuple(1 if a in k else x.shape[a] for a in range(x.ndim) if keepdims or a not in k)
 

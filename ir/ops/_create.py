@@ -1,5 +1,10 @@
 """Operators that make tensors from attributes and shapes."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -246,6 +251,11 @@ def _infer_eye_like(types: Sequence[Type], attrs: Attrs) -> Type:
     return TensorType(x.shape, dtype_attr(attrs, "dtype", x.dtype), x.vdevice)
 
 
+def _eye_like(x: Array, *, k: int, dtype: str | None) -> Array:
+    rows, columns = x.shape
+    return np.eye(rows, columns, k, dtype=numpy_dtype(dtype) if dtype else x.dtype)
+
+
 CREATE: tuple[OpDef, ...] = (
     OpDef(
         "full",
@@ -302,7 +312,7 @@ CREATE: tuple[OpDef, ...] = (
         "eye_like",
         (Operand("x"),),
         _infer_eye_like,
-        lambda x, *, k, dtype: np.eye(*x.shape, k, dtype=numpy_dtype(dtype) if dtype else x.dtype),
+        _eye_like,
         OpKind.CREATE,
         attrs=(Attr("k", "dim", 0), _DTYPE),
         compute=_eye_compute,

@@ -1,5 +1,10 @@
 """Reading and writing at positions that are data."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -55,7 +60,7 @@ def _infer_gather_elements(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _gather_elements(x: Array, indices: Array, *, axis: int) -> Array:
     places = resolve_indices(indices, x.shape[axis])
-    where = list(np.indices(indices.shape, sparse=True))
+    where: list[Array] = list(np.indices(indices.shape, sparse=True))
     where[axis] = places
     return x[tuple(where)]
 
@@ -158,7 +163,7 @@ def _scatter_at(result: Array, where: tuple[Array, ...], updates: Array, reducti
 def _scatter_elements(
     x: Array, indices: Array, updates: Array, *, axis: int, reduction: str
 ) -> Array:
-    where = list(np.indices(indices.shape, sparse=True))
+    where: list[Array] = list(np.indices(indices.shape, sparse=True))
     where[axis] = resolve_indices(indices, x.shape[axis])
     return _scatter_at(x.copy(), tuple(where), updates, reduction)
 
@@ -212,6 +217,19 @@ def _index_tensor_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -
         return x[[*places, *i[len(lead) :]]]
 
     return gather_from("index_tensor", out, body)
+
+
+def _infer_index_put(types: Sequence[Type], attrs: Attrs) -> Type:
+    x, values = tensor_type(types[0], "data"), tensor_type(types[2], "values")
+    for k, t in enumerate(tensor_types(types[1], "indices")):
+        require_int(t, f"field {k} of indices")
+    same_dtype(x, values)
+    return x
+
+
+def _index_put(x: Array, indices: list[Array], values: Array, *, accumulate: bool) -> Array:
+    where = tuple(resolve_indices(i, n) for i, n in zip(indices, x.shape, strict=False))
+    return _scatter_at(x.copy(), where, values, "add" if accumulate else "update")
 
 
 def _value_dtype(value: AttrValue) -> str:
@@ -301,6 +319,23 @@ GATHER: tuple[OpDef, ...] = (
             Sample(((3, 4, 2), [(5,), (5,)]), {}, _INT64, ranges={1: (-3, 3)}),
             Sample(((3, 4), [(2, 1), (3,)]), {}, _INT64, ranges={1: (-3, 3)}),
             Sample(((3, "n"), [(5,)]), {}, _INT64, ranges={1: (-3, 3)}),
+        ],
+    ),
+    OpDef(
+        "index_put",
+        (Operand("data"), Operand("indices", OperandKind.TENSORS), Operand("values")),
+        _infer_index_put,
+        _index_put,
+        OpKind.OPAQUE,
+        attrs=(Attr("accumulate", "bool", default=False),),
+        samples=lambda: [
+            Sample(
+                ((4, 3), [(2,), (2,)], (2,)),
+                {"accumulate": add},
+                ("float32", "int64", "float32"),
+                ranges={1: (0, 3)},
+            )
+            for add in (False, True)
         ],
     ),
     OpDef(

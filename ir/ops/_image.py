@@ -4,9 +4,13 @@ Positions are exact: the source of output i is the rational numerator(i) / denom
 rounding never depends on the precision of a float.
 """
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -106,9 +110,7 @@ def _rounded(numerator: Array, denominator: int, rounding: str) -> Array:
             return np.where(exact_half & (up_half % 2 == 1), up_half - 1, up_half)
 
 
-def _taps(
-    size: int, out: int, attrs: Attrs, dtype: np.dtype[np.generic]
-) -> list[tuple[Array, Array]]:
+def _taps(size: int, out: int, attrs: Attrs, dtype: np.dtype[Any]) -> list[tuple[Array, Array]]:
     """Return (positions, weights) whose weighted sum is the resized axis."""
     method = str_attr(attrs, "method")
     numerator, denominator = _source(out, size, str_attr(attrs, "coordinate_transformation_mode"))

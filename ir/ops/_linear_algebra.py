@@ -1,5 +1,9 @@
 """Products: matmul, linear, einsum, outer."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -56,7 +60,7 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
     Raises:
         TypeCheckError: an operand is a scalar, or the two k differ.
     """
-    if not a or not b:
+    if len(a) == 0 or len(b) == 0:
         raise TypeCheckError("matmul needs operands of at least one axis; multiply takes scalars")
     k_a, k_b = a[-1], b[-2] if len(b) > 1 else b[-1]
     require_equal(
@@ -87,7 +91,9 @@ def _product_dtype(a: Array, out_dtype: str | None) -> np.dtype[np.generic]:
 def _matmul(a: Array, b: Array, *, out_dtype: str | None) -> Array:
     result = _product_dtype(a, out_dtype)
     wide = np.promote_types(up(a).dtype, up(np.zeros(0, result)).dtype)
-    return np.matmul(a.astype(wide), b.astype(wide)).astype(result)
+    return np.matmul(a.astype(wide, copy=False), b.astype(wide, copy=False)).astype(
+        result, copy=False
+    )
 
 
 def multiply_accumulate(a: PrimExpr, b: PrimExpr, dtype: str) -> PrimExpr:
@@ -138,7 +144,7 @@ def _linear(data: Array, weight: Array, bias: Array | None, *, out_dtype: str | 
     product = _matmul(up(data), up(weight).T, out_dtype=None)
     if bias is not None:
         product = product + up(bias)
-    return product.astype(result)
+    return product.astype(result, copy=False)
 
 
 def _linear_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:

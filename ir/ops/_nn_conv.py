@@ -123,7 +123,8 @@ def _reference(rank: int) -> Callable[..., Array]:
         data, kernel, out = _layouts(attrs, rank)
         dtype = numpy_dtype(dtype_attr(attrs, "out_dtype", x.dtype.name))
         wide = np.promote_types(up(x).dtype, up(np.zeros(0, dtype)).dtype)
-        x, weight = x.astype(wide).transpose(data), weight.astype(wide).transpose(kernel)
+        x, weight = x.astype(wide, copy=False), weight.astype(wide, copy=False)
+        x, weight = x.transpose(data), weight.transpose(kernel)
         result = convolve(x, weight, attrs, rank)
         return result.transpose(np.argsort(out)).astype(dtype)
 
@@ -178,7 +179,8 @@ def _transposed_reference(rank: int) -> Callable[..., Array]:
         data, kernel, out = _layouts(attrs, rank)
         dtype = numpy_dtype(dtype_attr(attrs, "out_dtype", x.dtype.name))
         wide = np.promote_types(up(x).dtype, up(np.zeros(0, dtype)).dtype)
-        x, weight = x.astype(wide).transpose(data), weight.astype(wide).transpose(kernel)
+        x, weight = x.astype(wide, copy=False), weight.astype(wide, copy=False)
+        x, weight = x.transpose(data), weight.transpose(kernel)
         result = _spread(x, weight, attrs, rank)
         return result.transpose(np.argsort(out)).astype(dtype)
 

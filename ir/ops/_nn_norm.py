@@ -1,5 +1,9 @@
 """Normalisations."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

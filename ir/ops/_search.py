@@ -1,5 +1,9 @@
 """Finding and ordering: argmax, argmin, sort, topk, nonzero."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -51,6 +55,8 @@ def _arg_compute(
     def build(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
         x, keepdims = tensor(args[0]), bool_attr(attrs, "keepdims")
         axes = axes_attr(attrs, x.ndim)
+        if not axes:
+            return compute(name, out_dims(out), lambda: IntImm(0))
         best = reduce_over(
             f"{name}_value", combiner, x, axes, keepdims=True, element=lambda *i: x[i]
         )
@@ -96,6 +102,7 @@ def _arg(name: str, function: Callable[..., Array], combiner: Combiner, onnx: st
             Sample(((3, 4),), {"axis": 0, "keepdims": True}, ("int64",), 0, 3),
             Sample(((5,),), {"axis": 0}, ("float16",)),
             Sample(((0, 4),), {"axis": 1}),
+            Sample(((),)),
             Sample((("n", 4),), {"axis": 1}),
         ],
     )

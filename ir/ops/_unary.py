@@ -1,5 +1,10 @@
 """Pointwise operators of one operand."""
 
+# NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import math

@@ -46,5 +46,5 @@ def type_params(context: Context, node: ast.FunctionDef) -> dict[str, SymDim]:
     names = context.source.type_params.get(node.lineno, [])
     for name in names:
         if not is_symbol_name(name):
-            context.source.fail(node, f"{name} cannot name a dim")
+            raise context.source.error(node, f"{name} cannot name a dim")
     return {name: sym(name) for name in names}

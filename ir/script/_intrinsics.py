@@ -14,15 +14,59 @@ BINARY_FUNCTIONS: dict[str, BinaryOp] = {
     "shift_left": "<<", "shift_right": ">>",
     "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
     "And": "and", "Or": "or",
-    "Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%", "Min": "min", "Max": "max",
+    "Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%",
+    "Min": "min", "Max": "max",
     "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
 }  # fmt: skip
 FUNCTIONS = frozenset(
-    ["exp", "exp2", "exp10", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "tanh", "erf"]
-    + ["sigmoid", "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh"]
-    + ["atanh", "atan2", "floor", "ceil", "round", "nearbyint", "trunc", "abs", "fabs", "pow"]
-    + ["fmod", "fma", "copysign", "nextafter", "hypot", "ldexp", "popcount", "clz", "truncmod"]
-    + ["bitwise_not", "isnan", "isfinite", "isinf", "likely"]
+    [
+        "exp",
+        "exp2",
+        "exp10",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "tanh",
+        "erf",
+        "sigmoid",
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "asin",
+        "acos",
+        "atan",
+        "asinh",
+        "acosh",
+        "atanh",
+        "atan2",
+        "floor",
+        "ceil",
+        "round",
+        "nearbyint",
+        "trunc",
+        "abs",
+        "fabs",
+        "pow",
+        "fmod",
+        "fma",
+        "copysign",
+        "nextafter",
+        "hypot",
+        "ldexp",
+        "popcount",
+        "clz",
+        "truncmod",
+        "bitwise_not",
+        "isnan",
+        "isfinite",
+        "isinf",
+        "likely",
+    ]
 )
 
 

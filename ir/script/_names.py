@@ -6,9 +6,30 @@ import keyword
 import re
 
 RESERVED = frozenset(
-    ["R", "T", "I", "Tx", "Axis", "TypeVar", "cls", "Module", "metadata", "tvm", "ir", "tir"]
-    + ["tirx", "relax", "range", "min", "max", "print", "self", "_"]
+    [
+        "R",
+        "T",
+        "I",
+        "Tx",
+        "Axis",
+        "TypeVar",
+        "cls",
+        "Module",
+        "metadata",
+        "tvm",
+        "ir",
+        "tir",
+        "tirx",
+        "relax",
+        "range",
+        "min",
+        "max",
+        "print",
+        "self",
+        "_",
+    ]
 )
+RESERVED_GLOBALS = frozenset(["R", "T", "I", "cls", "metadata"])
 
 
 class Names:

@@ -107,7 +107,7 @@ class ExprReader:
             ):
                 return self._operator(node, _COMPARE[type(compare)], [left, right])
             case _:
-                self.source.fail(node, f"{ast.unparse(node)} is not a Relax expression")
+                raise self.source.error(node, f"{ast.unparse(node)} is not a Relax expression")
 
     def _operator(self, node: ast.expr, name: str, operands: list[ast.expr]) -> Expr:
         return self.make(node, self.operator(node, name), [self.atom(o) for o in operands], {})
@@ -121,7 +121,7 @@ class ExprReader:
         try:
             return op(name)
         except OperatorError as error:
-            self.source.fail(node, str(error))
+            raise self.source.error(node, str(error)) from None
 
     def make(
         self, node: ast.AST, operator: OpDef, args: Sequence[Arg], attrs: dict[str, AttrValue]
@@ -132,7 +132,9 @@ class ExprReader:
         except EqsatError as error:
             raise self.source.locate(error, node) from None
         except (TypeError, ValueError, ArithmeticError, LookupError, AssertionError) as error:
-            self.source.fail(node, f"{operator.name} rejects these arguments: {error}")
+            raise self.source.error(
+                node, f"{operator.name} rejects these arguments: {error}"
+            ) from error
         call.span = self.source.span(node)
         return call
 
@@ -143,16 +145,16 @@ class ExprReader:
         if isinstance(bound, SymDim):
             return PrimValue(bound, "int64", self.source.span(node))
         if bound is MODULE or name == self.context.module_name:
-            self.source.fail(node, f"{name} is the module; write {name}.<function>")
+            raise self.source.error(node, f"{name} is the module; write {name}.<function>")
         if name in self.hidden:
-            self.source.fail(
+            raise self.source.error(
                 node, f"{name} is only visible in its dataflow block; add it to R.output(...)"
             )
         if name in self.context.function_names:
-            self.source.fail(node, f"{name} is a function of the module; write cls.{name}")
+            raise self.source.error(node, f"{name} is a function of the module; write cls.{name}")
         close = difflib.get_close_matches(name, list(self.names), 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        self.source.fail(node, f"{name} is not defined{hint}")
+        raise self.source.error(node, f"{name} is not defined{hint}")
 
     def _literal(self, node: ast.Constant, span: Span) -> Expr:
         match node.value:
@@ -167,7 +169,7 @@ class ExprReader:
             case None:
                 return NullValue(span)
             case _:
-                self.source.fail(node, f"{node.value!r} is not a Relax value")
+                raise self.source.error(node, f"{node.value!r} is not a Relax value")
 
     def _is_dim(self, node: ast.expr) -> bool:
         """Say whether an arithmetic expression is over symbols and integers only."""
@@ -194,13 +196,13 @@ class ExprReader:
     def _attribute(self, node: ast.Attribute, span: Span) -> Expr:
         if self._is_module(node.value):
             return self._global(node, span)
-        self.source.fail(node, f"{ast.unparse(node)} is not a Relax expression")
+        raise self.source.error(node, f"{ast.unparse(node)} is not a Relax expression")
 
     def _global(self, node: ast.Attribute, span: Span) -> GlobalVar:
         signature = self.context.signature(node.attr, node)
         if signature is None:
             known = ", ".join(self.context.function_names) or "none"
-            self.source.fail(node, f"the module has no function {node.attr}; it has {known}")
+            raise self.source.error(node, f"the module has no function {node.attr}; it has {known}")
         return GlobalVar(node.attr, signature, span)
 
     def _subscript(self, node: ast.Subscript, span: Span) -> Expr:
@@ -211,10 +213,10 @@ class ExprReader:
         index = int_literal(self.source, node.slice, "a tuple index")
         ty = value.type
         if not isinstance(ty, TupleType) and ty != ObjectType():
-            self.source.fail(node, f"only a tuple has fields; this is {ty}")
+            raise self.source.error(node, f"only a tuple has fields; this is {ty}")
         size = len(ty.fields) if isinstance(ty, TupleType) else index + 1
         if not 0 <= index < size:
-            self.source.fail(node.slice, f"index {index} of a tuple of {size} fields")
+            raise self.source.error(node.slice, f"index {index} of a tuple of {size} fields")
         if isinstance(value, Tuple):
             return value.fields[index]
         return TupleGetItem(value, index, span)
@@ -222,10 +224,10 @@ class ExprReader:
     def _metadata(self, node: ast.Subscript, base: ast.Subscript, span: Span) -> Expr:
         key = text_literal(self.source, base.slice, "the metadata key")
         if key not in CONSTANT_KEYS:
-            self.source.fail(base.slice, f"metadata of kind {key!r} is not supported")
+            raise self.source.error(base.slice, f"metadata of kind {key!r} is not supported")
         index = int_literal(self.source, node.slice, "the metadata index")
         if not 0 <= index < len(self.context.constants):
-            self.source.fail(
+            raise self.source.error(
                 node,
                 f"constant {index} is missing: the metadata holds {len(self.context.constants)}; "
                 "print the module with show_meta=True",
@@ -246,19 +248,19 @@ class ExprReader:
                 dtype = self.types.dtype(required(self.source, node, bound, "dtype"))
                 source = self.atom(node.func.value)
                 return self.make(node, self.operator(node, "astype"), [source], {"dtype": dtype})
-            self.source.fail(node.func, f"{ast.unparse(node.func)} is not a Relax function")
+            raise self.source.error(node.func, f"{ast.unparse(node.func)} is not a Relax function")
         return self._function_call(node, span)
 
     def _function_call(self, node: ast.Call, span: Span) -> Expr:
         function = self.atom(node.func)
         if keywords(self.source, node):
-            self.source.fail(node, "a function's arguments are given by position")
+            raise self.source.error(node, "a function's arguments are given by position")
         args = tuple(map(self.atom, node.args))
         if not isinstance(function, (Var, GlobalVar, ExternFunc)):
-            self.source.fail(node.func, f"{ast.unparse(node.func)} is not a function")
+            raise self.source.error(node.func, f"{ast.unparse(node.func)} is not a function")
         ty = function.type
         if not isinstance(ty, (CallableType, ObjectType)):
-            self.source.fail(node.func, f"{ast.unparse(node.func)} is no function but {ty}")
+            raise self.source.error(node.func, f"{ast.unparse(node.func)} is no function but {ty}")
         result: Type = ObjectType()
         if isinstance(ty, CallableType):
             result = ty.result if ty.opaque else self._result(node, ty, args)
@@ -275,12 +277,14 @@ class ExprReader:
         if self._is_dim(node) and not is_dtype(name):
             return PrimValue(self.types.dim(node), "int64", span)
         if not is_dtype(name):
-            self.source.fail(node, f"{ast.unparse(node.func)} is not a Relax function")
+            raise self.source.error(node, f"{ast.unparse(node.func)} is not a Relax function")
         if name == "int64" and self._is_dim(node):
             return PrimValue(self.types.dim(node), name, span)
         return PrimValue(scalar_of(self.source, node, name), name, span)
 
-    def _relax_call(self, node: ast.Call, name: str, span: Span) -> Expr:
+    def _relax_call(  # noqa: C901 - one case per form
+        self, node: ast.Call, name: str, span: Span
+    ) -> Expr:
         match name:
             case "const":
                 return Constant(constant(self.source, self.types, node), span)
@@ -290,7 +294,7 @@ class ExprReader:
                 dims = self._one(node, "values")
                 items = sequence(dims)
                 if items is None:
-                    self.source.fail(dims, "R.shape takes a list of dims")
+                    raise self.source.error(dims, "R.shape takes a list of dims")
                 return ShapeExpr(tuple(map(self.types.dim, items)), span)
             case "str":
                 return StringImm(text_literal(self.source, self._one(node, "value"), "R.str"), span)
@@ -320,13 +324,15 @@ class ExprReader:
             return PrimValue(self.types.dim(node), "int64", span)
         value = self.value(node)
         if not isinstance(value, PrimValue):
-            self.source.fail(node, f"{ast.unparse(node)} is not a scalar")
+            raise self.source.error(node, f"{ast.unparse(node)} is not a scalar")
         return value
 
     def _extern(self, node: ast.Call, span: Span) -> ExternFunc:
         bound = bind(self.source, node, "name ty")
         name = text_literal(self.source, required(self.source, node, bound, "name"), "the name")
-        return ExternFunc(name, self.types.type(bound["ty"]) if "ty" in bound else ObjectType(), span)
+        return ExternFunc(
+            name, self.types.type(bound["ty"]) if "ty" in bound else ObjectType(), span
+        )
 
     def _callee(self, node: ast.expr) -> Expr:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -342,14 +348,18 @@ class ExprReader:
         bound = {**dict(zip(names, node.args, strict=False)), **given}
         bound |= {"func": bound.pop("gvar")} if "gvar" in bound else {}
         for name in set(bound) - {*names, "tir_vars"}:
-            self.source.fail(node, f"R.{operator.name} has no argument {name}")
+            raise self.source.error(node, f"R.{operator.name} has no argument {name}")
         callee_node, out_node = (bound.get(n) for n in ("func", "out_ty"))
         if callee_node is None or out_node is None or len(node.args) > len(names):
-            self.source.fail(node, f"R.{operator.name} takes (function, arguments, out_ty=...)")
+            raise self.source.error(
+                node, f"R.{operator.name} takes (function, arguments, out_ty=...)"
+            )
         function = self._callee(callee_node)
         wanted = ExternFunc if operator.name == "call_dps_packed" else GlobalVar
         if not isinstance(function, (wanted, Var)):
-            self.source.fail(callee_node, f"R.{operator.name} cannot call {ast.unparse(callee_node)}")
+            raise self.source.error(
+                callee_node, f"R.{operator.name} cannot call {ast.unparse(callee_node)}"
+            )
         args = self._dps_args(bound.get("args"))
         if "tir_vars" in bound:
             shape = self.atom(bound["tir_vars"])
@@ -390,13 +400,17 @@ class ExprReader:
         what = operator.name if operator else "call_packed"
         extra = operator.attrs if operator else ()
         for name in set(given) - {a.name for a in extra}:
-            self.source.fail(given[name], f"R.{what} has no argument {name}")
+            raise self.source.error(given[name], f"R.{what} has no argument {name}")
         attrs = self._attributes(node, operator, given) if operator else {}
         if not node.args:
-            self.source.fail(node, f"R.{what} needs a function")
+            raise self.source.error(node, f"R.{what} needs a function")
         function = self._callee(node.args[0])
         rest = node.args[1:]
-        if what.startswith("invoke") and len(rest) == 1 and (items := sequence(rest[0])) is not None:
+        if (
+            what.startswith("invoke")
+            and len(rest) == 1
+            and (items := sequence(rest[0])) is not None
+        ):
             rest = items
         args = tuple(map(self.atom, rest))
         types = self._type_arguments(types_node)
@@ -405,7 +419,9 @@ class ExprReader:
             result = types[0] if len(types) == 1 else TupleType(types)
         if operator is None:
             if not isinstance(function, (ExternFunc, Var)):
-                self.source.fail(node.args[0], "R.call_packed takes a function's registered name")
+                raise self.source.error(
+                    node.args[0], "R.call_packed takes a function's registered name"
+                )
             return Call(function, args, {}, result, types, span)
         return Call(operator, (function, *args), attrs, result, types, span)
 
@@ -416,12 +432,16 @@ class ExprReader:
         return tuple(map(self.types.type, [node] if items is None else items))
 
     def _operator_call(self, node: ast.Call, operator: OpDef) -> Call:
-        signature = " ".join([*(o.name for o in operator.operands), *(a.name for a in operator.attrs)])
+        signature = " ".join(
+            [*(o.name for o in operator.operands), *(a.name for a in operator.attrs)]
+        )
         bound = bind(self.source, node, signature)
         args: list[Arg] = []
         for operand in operator.operands:
             given = bound.get(operand.name)
-            args.append(None if is_none(given) or given is None else self._operand(given, operand.kind))
+            args.append(
+                None if is_none(given) or given is None else self._operand(given, operand.kind)
+            )
         attrs: dict[str, AttrValue] = {
             a.name: attribute(self.types, bound[a.name], a, operator.name)
             for a in operator.attrs

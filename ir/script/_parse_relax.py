@@ -21,13 +21,13 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._subtyping import common_type, fits
 from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
     CallableType,
     ObjectType,
     PrimType,
     TensorType,
     Type,
     TypeCheckError,
-    UNKNOWN_DTYPE,
 )
 from eqsat.ir.script._context import MODULE, Context, type_params
 from eqsat.ir.script._parse_expr import ExprReader
@@ -59,18 +59,22 @@ def read_signature(
     source = context.source
     a = node.args
     if a.vararg or a.kwarg or a.kwonlyargs or a.defaults or a.kw_defaults:
-        source.fail(node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs")
+        raise source.error(
+            node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs"
+        )
     types = TypeReader(source, names)
     names.update(type_params(context, node))
     params: list[Var] = []
     # Names of symbols may be used before the parameter that defines them.
     for p in (*a.posonlyargs, *a.args):
         if p.annotation is None:
-            source.fail(p, f"parameter {p.arg} needs a type, such as R.Tensor((n, 4), dtype=...)")
+            raise source.error(
+                p, f"parameter {p.arg} needs a type, such as R.Tensor((n, 4), dtype=...)"
+            )
         name = _symbol_of_prim(p.annotation) or p.arg
         var = Var(name, types.type(p.annotation, declare=True), span=source.span(p))
         if any(p.arg == q.name for q in params):
-            source.fail(p, f"parameter {p.arg} is declared twice")
+            raise source.error(p, f"parameter {p.arg} is declared twice")
         params.append(var)
         names[p.arg] = names[p.arg] if isinstance(names.get(p.arg), SymDim) else var
     result = None if node.returns is None else types.type(node.returns, declare=True)
@@ -117,14 +121,14 @@ class FunctionReader:
         for i, statement in enumerate(node.body):
             if isinstance(statement, ast.Return):
                 if i + 1 < len(node.body):
-                    self._source.fail(node.body[i + 1], "nothing may follow the return")
+                    raise self._source.error(node.body[i + 1], "nothing may follow the return")
                 if statement.value is None:
-                    self._source.fail(statement, "return needs a value")
+                    raise self._source.error(statement, "return needs a value")
                 result = self._result(statement.value)
                 break
             self._statement(statement)
         if result is None:
-            self._source.fail(node, f"function {node.name} has no return")
+            raise self._source.error(node, f"function {node.name} has no return")
         self._close_block(False)
         body = SeqExpr(tuple(self._blocks), result)
         if declared is not None and fits(declared, result.type) is Proof.NO:
@@ -146,7 +150,9 @@ class FunctionReader:
                 continue
             given = keywords(self._source, decorator)
             if unknown := sorted(set(given) - _FUNCTION_OPTIONS):
-                self._source.fail(given[unknown[0]], f"R.function has no option {unknown[0]}")
+                raise self._source.error(
+                    given[unknown[0]], f"R.function has no option {unknown[0]}"
+                )
             return {k: bool_literal(self._source, v, k) for k, v in given.items()}
         return {}
 
@@ -155,7 +161,9 @@ class FunctionReader:
         return self._fresh(value) if isinstance(value, (Call, TupleGetItem)) else value
 
     def _mismatch(self, node: ast.AST, declared: Type, found: Type) -> NoReturn:
-        error = TypeCheckError(f"declared {TypePrinter().type(declared)}, but the value is {TypePrinter().type(found)}")
+        error = TypeCheckError(
+            f"declared {TypePrinter().type(declared)}, but the value is {TypePrinter().type(found)}"
+        )
         raise self._source.locate(error, node)
 
     # --- bindings ---------------------------------------------------------------------------
@@ -197,14 +205,18 @@ class FunctionReader:
             case ast.Pass():
                 pass
             case ast.Assign():
-                self._source.fail(node, "bind the tuple to one name and take fields by t[0], t[1]")
+                raise self._source.error(
+                    node, "bind the tuple to one name and take fields by t[0], t[1]"
+                )
             case ast.Return():
-                self._source.fail(node, "return stands once, at the end of the function")
+                raise self._source.error(node, "return stands once, at the end of the function")
             case ast.For() | ast.While():
-                self._source.fail(node, "Relax has no loops; use recursion or a PrimFunc")
+                raise self._source.error(node, "Relax has no loops; use recursion or a PrimFunc")
             case _:
                 what = type(node).__name__
-                self._source.fail(node, f"a statement of kind {what} is not part of TVMScript")
+                raise self._source.error(
+                    node, f"a statement of kind {what} is not part of TVMScript"
+                )
 
     def _assign(
         self, node: ast.stmt, name: str, value: ast.expr, annotation: ast.expr | None
@@ -214,8 +226,10 @@ class FunctionReader:
             return
         if callee(value) in _SYMBOLS and isinstance(value, ast.Call) and self._is_symbol(value):
             if not is_symbol_name(name):
-                self._source.fail(node, f"{name} cannot name a dim")
-            if not isinstance(bound := self._names.get(name), Var) or bound.type != PrimType("int64"):
+                raise self._source.error(node, f"{name} cannot name a dim")
+            if not isinstance(bound := self._names.get(name), Var) or bound.type != PrimType(
+                "int64"
+            ):
                 self._names[name] = sym(name)
             return
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
@@ -255,7 +269,7 @@ class FunctionReader:
         value = self._exprs.atom(required(self._source, node, bound, "value"))
         ty_node = bound["struct_info"] if "struct_info" in bound else bound.get("ty")
         if ty_node is None:
-            self._source.fail(node, "R.match_cast needs a value and a type")
+            raise self._source.error(node, "R.match_cast needs a value and a type")
         ty = self._exprs.types.type(ty_node)
         if fits(ty, value.type) is Proof.NO:
             self._mismatch(ty_node, ty, value.type)
@@ -273,15 +287,15 @@ class FunctionReader:
             return  # a docstring
         elif isinstance(value, ast.Call):
             if callee(value) == "R.output":
-                self._source.fail(node, "R.output stands at the end of a dataflow block")
+                raise self._source.error(node, "R.output stands at the end of a dataflow block")
             read = self._exprs.value(value)
             self._define("_", read, read.type)
         else:
-            self._source.fail(node, "this expression has no effect; bind it to a name")
+            raise self._source.error(node, "this expression has no effect; bind it to a name")
 
     def _dataflow(self, node: ast.With) -> None:
         if self._in_dataflow:
-            self._source.fail(node, "dataflow blocks do not nest")
+            raise self._source.error(node, "dataflow blocks do not nest")
         self._close_block(False)
         self._in_dataflow = True
         before = dict(self._names)
@@ -290,14 +304,16 @@ class FunctionReader:
             value = statement.value if isinstance(statement, ast.Expr) else None
             if callee(value) == "R.output" and isinstance(value, ast.Call):
                 if i + 1 < len(node.body):
-                    self._source.fail(node.body[i + 1], "nothing may follow R.output in its block")
+                    raise self._source.error(
+                        node.body[i + 1], "nothing may follow R.output in its block"
+                    )
                 outputs = [self._output(a) for a in value.args]
                 break
             if isinstance(statement, (ast.If, ast.With, ast.FunctionDef)):
-                self._source.fail(statement, "a dataflow block holds bindings only")
+                raise self._source.error(statement, "a dataflow block holds bindings only")
             self._statement(statement)
         if outputs is None:
-            self._source.fail(node, "the dataflow block has no R.output(...)")
+            raise self._source.error(node, "the dataflow block has no R.output(...)")
         self._in_dataflow = False
         self._close_block(True)
         self._leave_dataflow(before, outputs)
@@ -306,7 +322,9 @@ class FunctionReader:
         bound = self._names.get(node.id) if isinstance(node, ast.Name) else None
         is_local = any(b.var is bound for b in self._bindings)
         if not isinstance(node, ast.Name) or not isinstance(bound, Var) or not is_local:
-            self._source.fail(node, f"{ast.unparse(node)} is not a variable of this dataflow block")
+            raise self._source.error(
+                node, f"{ast.unparse(node)} is not a variable of this dataflow block"
+            )
         bound.is_dataflow = False
         return node.id
 
@@ -338,7 +356,9 @@ class FunctionReader:
 
     def _if(self, node: ast.If) -> Var:
         if self._in_dataflow:
-            self._source.fail(node, "a dataflow block has no control flow; put the `if` outside")
+            raise self._source.error(
+                node, "a dataflow block has no control flow; put the `if` outside"
+            )
         condition = self._exprs.atom(node.test)
         if not _is_condition(condition.type):
             error = TypeCheckError(
@@ -346,11 +366,11 @@ class FunctionReader:
             )
             raise self._source.locate(error, node.test)
         if not node.orelse:
-            self._source.fail(node, "an `if` needs an `else` that binds the same name")
+            raise self._source.error(node, "an `if` needs an `else` that binds the same name")
         then_name, then_branch = self._branch(node.body)
         else_name, else_branch = self._branch(node.orelse)
         if then_name != else_name:
-            self._source.fail(
+            raise self._source.error(
                 node, f"both branches must end by binding one name, not {then_name} and {else_name}"
             )
         ty = common_type(then_branch.type, else_branch.type)
@@ -378,7 +398,7 @@ class FunctionReader:
                 var = self._if(node)
                 return var.name, var
             case _:
-                self._source.fail(node, "a branch must end by binding a name")
+                raise self._source.error(node, "a branch must end by binding a name")
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
             return name, self._match_cast(name, value)
         read = self._exprs.value(value)
@@ -398,4 +418,3 @@ def _is_condition(ty: Type) -> bool:
             return True
         case _:
             return False
-

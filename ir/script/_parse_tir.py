@@ -94,7 +94,7 @@ class TirReader:
         options = self._options(node)
         a = node.args
         if a.vararg or a.kwarg or a.kwonlyargs or a.defaults:
-            self._source.fail(node, "a PrimFunc has plain parameters")
+            raise self._source.error(node, "a PrimFunc has plain parameters")
         handles: dict[str, int] = {}
         self._names.update((n, shape_var(n)) for n in type_params(self._context, node))
         # Scalar parameters may be used in the shapes of buffers before them.
@@ -105,11 +105,11 @@ class TirReader:
         parts = BlockParts()
         statements = self._matched_buffers(node.body, handles)
         if handles:
-            self._source.fail(node, f"handle {next(iter(handles))} has no T.match_buffer")
+            raise self._source.error(node, f"handle {next(iter(handles))} has no T.match_buffer")
         root = self._root(statements)
         body = self._block_body(root, parts)
         if parts.iters or parts.init is not None:
-            self._source.fail(node, "axes and T.init stand inside a T.sblock")
+            raise self._source.error(node, "axes and T.init stand inside a T.sblock")
         return PrimFunc(
             node.name,
             tuple(self._params),
@@ -124,7 +124,9 @@ class TirReader:
             if isinstance(decorator, ast.Call):
                 given = keywords(self._source, decorator)
                 if unknown := sorted(set(given) - _OPTIONS):
-                    self._source.fail(given[unknown[0]], f"T.prim_func has no option {unknown[0]}")
+                    raise self._source.error(
+                        given[unknown[0]], f"T.prim_func has no option {unknown[0]}"
+                    )
                 return {k: bool_literal(self._source, v, k) for k, v in given.items()}
         return {}
 
@@ -132,7 +134,9 @@ class TirReader:
 
     def _scalar_parameter(self, p: ast.arg) -> None:
         if p.annotation is None:
-            self._source.fail(p, f"parameter {p.arg} needs a type, such as T.Buffer((4,), ...)")
+            raise self._source.error(
+                p, f"parameter {p.arg} needs a type, such as T.Buffer((4,), ...)"
+            )
         name = callee(p.annotation) or dotted(p.annotation)
         if name.startswith("T.") and is_dtype(name[2:]):
             self._names[p.arg] = self._new_var(p.arg, name[2:])
@@ -156,12 +160,14 @@ class TirReader:
         elif isinstance(bound := self._names.get(p.arg), Var) and name[2:] == bound.dtype:
             self._params.append(bound)
         else:
-            self._source.fail(annotation, f"unknown parameter type {ast.unparse(annotation)}")
+            raise self._source.error(
+                annotation, f"unknown parameter type {ast.unparse(annotation)}"
+            )
 
     def _matched_buffers(
         self, statements: list[ast.stmt], handles: dict[str, int]
     ) -> list[ast.stmt]:
-        """Read attributes, symbols and match_buffers at the top; return the statements after them."""
+        """Read attributes, symbols and match_buffers; return the statements after them."""
         for at, statement in enumerate(statements):
             match statement:
                 case ast.Expr(value=ast.Constant(value=str())):
@@ -189,26 +195,36 @@ class TirReader:
         for key, value in attributes(self._source, given, "T.func_attr").items():
             name = "tirx.noalias" if key == "tir.noalias" else key
             if not isinstance(value, (str, int, float)):
-                self._source.fail(given, f"attribute {key} must be a number or a string")
+                raise self._source.error(given, f"attribute {key} must be a number or a string")
             self._attrs[name] = value
 
     def _match_buffer(self, name: str, call: ast.Call, handles: dict[str, int]) -> None:
-        if not call.args or not isinstance(call.args[0], ast.Name) or call.args[0].id not in handles:
-            self._source.fail(call, "T.match_buffer takes a handle parameter that is not matched yet")
+        if (
+            not call.args
+            or not isinstance(call.args[0], ast.Name)
+            or call.args[0].id not in handles
+        ):
+            raise self._source.error(
+                call, "T.match_buffer takes a handle parameter that is not matched yet"
+            )
         rest = ast.copy_location(ast.Call(call.func, call.args[1:], call.keywords), call)
         buffer = self._buffer(name, rest, _BUFFER)
         self._params[handles.pop(call.args[0].id)] = buffer
         self._names[name] = buffer
 
-    def _buffer(
-        self, name: str, call: ast.Call, signature: str, *, quoted: bool = False
-    ) -> Buffer:
+    def _buffer(self, name: str, call: ast.Call, signature: str, *, quoted: bool = False) -> Buffer:
         bound = bind(self._source, call, signature)
         shape_node = required(self._source, call, bound, "shape")
         # A name as offset says that the buffer may start anywhere, which is true of ours.
         offset = bound.get("elem_offset")
-        if "strides" in bound or "data" in bound or not (offset is None or isinstance(offset, ast.Name)):
-            self._source.fail(call, "buffers with strides, offsets or given data are not supported")
+        if (
+            "strides" in bound
+            or "data" in bound
+            or not (offset is None or isinstance(offset, ast.Name))
+        ):
+            raise self._source.error(
+                call, "buffers with strides, offsets or given data are not supported"
+            )
         items = sequence(shape_node)
         items = [shape_node] if items is None else items
         shape = tuple(self._dim(item, quoted) for item in items)
@@ -216,7 +232,7 @@ class TirReader:
         if "dtype" in bound:
             dtype = text_literal(self._source, bound["dtype"], "dtype")
         if not is_dtype(dtype):
-            self._source.fail(bound["dtype"], f"unknown dtype {dtype!r}")
+            raise self._source.error(bound["dtype"], f"unknown dtype {dtype!r}")
         scope = "global"
         if "scope" in bound:
             scope = text_literal(self._source, bound["scope"], "scope")
@@ -227,7 +243,9 @@ class TirReader:
             try:
                 tree = ast.parse(node.value.strip(), mode="eval").body
             except (SyntaxError, ValueError, MemoryError, RecursionError):
-                self._source.fail(node, f"the quoted {node.value!r} is not an expression")
+                raise self._source.error(
+                    node, f"the quoted {node.value!r} is not an expression"
+                ) from None
             for inner in ast.walk(tree):
                 ast.copy_location(inner, node)
                 if isinstance(inner, ast.Name) and is_symbol_name(inner.id) and inner.id != "T":
@@ -244,7 +262,9 @@ class TirReader:
                 for statement in body:
                     value = statement.value if isinstance(statement, ast.Expr) else None
                     if callee(value) in _BLOCK_ATTRS:
-                        self._source.fail(statement, "attributes of the root block are not supported")
+                        raise self._source.error(
+                            statement, "attributes of the root block are not supported"
+                        )
                 return [s for s in body if not _is_region(s)]
             case _:
                 return statements
@@ -297,14 +317,16 @@ class TirReader:
             case ast.Assign(targets=[ast.Subscript() as target], value=value):
                 return self._store(target, value)
             case ast.AugAssign(target=ast.Subscript() as target, op=op, value=value):
-                load = ast.copy_location(ast.Subscript(target.value, target.slice, ast.Load()), node)
+                load = ast.copy_location(
+                    ast.Subscript(target.value, target.slice, ast.Load()), node
+                )
                 whole = ast.copy_location(ast.BinOp(load, op, value), node)
                 return self._store(target, whole)
             case ast.Expr(value=ast.Call() as call):
                 return self._evaluate(call)
             case _:
                 what = ast.unparse(node).split("\n")[0]
-                self._source.fail(node, f"not a TensorIR statement here: {what}")
+                raise self._source.error(node, f"not a TensorIR statement here: {what}")
 
     def _evaluate(self, call: ast.Call) -> Stmt:
         if callee(call) == "T.evaluate":
@@ -312,7 +334,9 @@ class TirReader:
             return Evaluate(self._exprs.expr(required(self._source, call, bound, "value")))
         if callee(call) in ("T.call_extern", "T.call_pure_extern", "T.call_intrin"):
             return Evaluate(self._exprs.expr(call))
-        self._source.fail(call, f"{callee(call) or 'this call'} cannot stand here as a statement")
+        raise self._source.error(
+            call, f"{callee(call) or 'this call'} cannot stand here as a statement"
+        )
 
     def _store(self, target: ast.Subscript, value: ast.expr) -> Stmt:
         buffer = self._exprs.buffer(target.value)
@@ -324,9 +348,10 @@ class TirReader:
         match node:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 dtype = self._let_dtype(node.annotation)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
-                callee(value) in ("T.bind", "T.let") and isinstance(value, ast.Call)
-            ):
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if callee(value) in (
+                "T.bind",
+                "T.let",
+            ) and isinstance(value, ast.Call):
                 bound = bind(self._source, value, "value")
                 value = required(self._source, value, bound, "value")
                 dtype = ""
@@ -338,12 +363,18 @@ class TirReader:
         return Var(name, read.dtype), read
 
     def _let_dtype(self, node: ast.expr) -> str:
-        inner = node.slice if isinstance(node, ast.Subscript) and dotted(node.value) == "T.let" else node
+        inner = (
+            node.slice
+            if isinstance(node, ast.Subscript) and dotted(node.value) == "T.let"
+            else node
+        )
         name = callee(inner) or dotted(inner)
         if name == "T.let":
             return ""
         if not name.startswith("T.") or not is_dtype(name[2:]):
-            self._source.fail(node, f"a binding's type is T.let[T.<dtype>], got {ast.unparse(node)}")
+            raise self._source.error(
+                node, f"a binding's type is T.let[T.<dtype>], got {ast.unparse(node)}"
+            )
         return name[2:]
 
     # --- loops ------------------------------------------------------------------------------
@@ -351,28 +382,30 @@ class TirReader:
     def _loop(self, node: ast.For) -> Stmt:
         call = node.iter
         if node.orelse or not isinstance(call, ast.Call):
-            self._source.fail(node, "a loop is `for i in range(n)`, T.serial, T.grid and their kin")
+            raise self._source.error(
+                node, "a loop is `for i in range(n)`, T.serial, T.grid and their kin"
+            )
         targets = [node.target] if isinstance(node.target, ast.Name) else sequence(node.target)
         names = [t.id for t in targets or () if isinstance(t, ast.Name)]
         if not targets or len(names) != len(targets):
-            self._source.fail(node.target, "loop variables are plain names")
+            raise self._source.error(node.target, "loop variables are plain names")
         name = callee(call)
         if name == "T.grid":
             return self._grid(node, call, names)
         kind = "serial" if name == "range" else _LOOPS.get(name)
         if kind is None:
-            self._source.fail(call, f"unknown loop {name or ast.unparse(call)}")
+            raise self._source.error(call, f"unknown loop {name or ast.unparse(call)}")
         if len(names) != 1:
-            self._source.fail(node.target, f"{name} has one loop variable")
+            raise self._source.error(node.target, f"{name} has one loop variable")
         loop = self._one_loop(names[0], call, kind)
         return replace(loop, body=self._in_loop({names[0]: loop}, node.body))
 
     def _one_loop(self, name: str, call: ast.Call, kind: LoopKind) -> For:
         bound = bind(self._source, call, "start stop thread annotations step")
         if "thread" in bound and kind != "thread_binding" and len(call.args) < 3:
-            self._source.fail(call, "only T.thread_binding has a thread")
+            raise self._source.error(call, "only T.thread_binding has a thread")
         if "step" in bound or (len(call.args) > 2 and kind == "serial"):
-            self._source.fail(call, "loops with a step are not supported")
+            raise self._source.error(call, "loops with a step are not supported")
         first = self._exprs.index(required(self._source, call, bound, "start"))
         low: PrimExpr = IntImm(0, first.dtype)
         extent = first
@@ -384,16 +417,20 @@ class TirReader:
         thread = ""
         if kind == "thread_binding":
             if thread_node is None:
-                self._source.fail(call, "T.thread_binding needs thread=...")
+                raise self._source.error(call, "T.thread_binding needs thread=...")
             thread = text_literal(self._source, thread_node, "thread")
-        annotations = self._annotations(bound["annotations"]) if "annotations" in bound else {}
+        annotations: Mapping[str, PrimExpr | str] = {}
+        if "annotations" in bound:
+            annotations = self._annotations(bound["annotations"])
         var = Var(name, low.dtype)
         return For(var, low, extent, seq(), kind, thread, annotations)
 
     def _grid(self, node: ast.For, call: ast.Call, names: list[str]) -> Stmt:
         extents = [self._exprs.index(a) for a in call.args]
         if len(extents) != len(names) or call.keywords or not names:
-            self._source.fail(node, f"T.grid has {len(extents)} extents for {len(names)} variables")
+            raise self._source.error(
+                node, f"T.grid has {len(extents)} extents for {len(names)} variables"
+            )
         loops = [For(Var(n, e.dtype), IntImm(0, e.dtype), e, seq())
                  for n, e in zip(names, extents, strict=True)]  # fmt: skip
         result = self._in_loop(dict(zip(names, loops, strict=True)), node.body)
@@ -413,11 +450,11 @@ class TirReader:
 
     def _annotations(self, node: ast.expr) -> Mapping[str, PrimExpr | str]:
         if not isinstance(node, ast.Dict):
-            self._source.fail(node, "annotations are a dict")
+            raise self._source.error(node, "annotations are a dict")
         found: dict[str, PrimExpr | str] = {}
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
-                self._source.fail(node, "annotations are a dict with string keys")
+                raise self._source.error(node, "annotations are a dict with string keys")
             name = text_literal(self._source, key, "a key")
             if name == "layout_free_placeholders":
                 continue  # names buffers; advice to TVM's own layout rewriting
@@ -435,7 +472,7 @@ class TirReader:
         name = callee(call)
         if name == "T.LetStmt" and isinstance(call, ast.Call):
             if not isinstance(item.optional_vars, ast.Name):
-                self._source.fail(node, "with T.LetStmt(value) as name")
+                raise self._source.error(node, "with T.LetStmt(value) as name")
             bound = bind(self._source, call, "value")
             value = self._exprs.expr(required(self._source, call, bound, "value"))
             var = Var(item.optional_vars.id, value.dtype)
@@ -446,7 +483,7 @@ class TirReader:
             self._names.update(before)
             return Let(var, value, inner)
         if name not in _BLOCKS or not isinstance(call, ast.Call):
-            self._source.fail(node, f"unknown scope {ast.unparse(call)}")
+            raise self._source.error(node, f"unknown scope {ast.unparse(call)}")
         bound = bind(self._source, call, "name no_realize")
         label = text_literal(self._source, bound["name"], "the name") if "name" in bound else ""
         before = dict(self._names)
@@ -491,11 +528,11 @@ class TirReader:
             return True
         if name in (*_SPATIAL, *_REDUCE):
             if not isinstance(target, ast.Name):
-                self._source.fail(target, "an axis has one name")
+                raise self._source.error(target, "an axis has one name")
             self._axis(target.id, call, parts)
             return True
         if name.startswith("T.axis."):
-            self._source.fail(call, f"axes of kind {name} are not supported")
+            raise self._source.error(call, f"axes of kind {name} are not supported")
         return False
 
     def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
@@ -511,7 +548,7 @@ class TirReader:
             low, high = self._exprs.matched(call, low, high)
             domain = Range(low, difference(high, low))
         else:
-            self._source.fail(domain_node, "a domain is an extent or (begin, end)")
+            raise self._source.error(domain_node, "a domain is an extent or (begin, end)")
         kind: Literal["S", "R"] = "S" if callee(call) in _SPATIAL else "R"
         self._add_iter(name, domain, kind, binding, parts)
 
@@ -533,16 +570,18 @@ class TirReader:
         items = sequence(required(self._source, call, bound, "bindings")) or []
         targets = [target] if isinstance(target, ast.Name) else sequence(target) or []
         if not len(kinds) == len(items) == len(targets) or set(kinds) - {"S", "R"}:
-            self._source.fail(call, "T.axis.remap needs one S or R and one loop for each name")
+            raise self._source.error(
+                call, "T.axis.remap needs one S or R and one loop for each name"
+            )
         loops: list[Var] = []
         for item in items:
             var = self._exprs.expr(item)
             if not isinstance(var, Var) or var not in self._loops:
-                self._source.fail(item, f"{ast.unparse(item)} is not a loop variable")
+                raise self._source.error(item, f"{ast.unparse(item)} is not a loop variable")
             loops.append(var)
         for t, kind, var in zip(targets, kinds, loops, strict=True):
             if not isinstance(t, ast.Name):
-                self._source.fail(t, "an axis has one name")
+                raise self._source.error(t, "an axis has one name")
             self._add_iter(t.id, self._loops[var], cast('Literal["S", "R"]', kind), var, parts)
 
     def _declared_property(self, call: ast.Call, parts: BlockParts) -> bool:
@@ -557,9 +596,7 @@ class TirReader:
                 parts.writes = self._regions(call)
             case name if name in _BLOCK_ATTRS:
                 bound = bind(self._source, call, "attrs")
-                parts.annotations = self._annotations(
-                    required(self._source, call, bound, "attrs")
-                )
+                parts.annotations = self._annotations(required(self._source, call, bound, "attrs"))
             case _:
                 return False
         return True
@@ -572,7 +609,7 @@ class TirReader:
 
     def _region(self, node: ast.expr) -> BufferRegion:
         if not isinstance(node, ast.Subscript):
-            self._source.fail(node, "a region is written as an access, A[i, 0:16]")
+            raise self._source.error(node, "a region is written as an access, A[i, 0:16]")
         buffer = self._exprs.buffer(node.value)
         items = self._exprs.indices(node, buffer)
         pairs = zip(items, buffer.shape, strict=True)
@@ -583,7 +620,7 @@ class TirReader:
             index = self._exprs.index(node)
             return Range(index, IntImm(1, index.dtype))
         if node.step is not None:
-            self._source.fail(node, "regions have no step")
+            raise self._source.error(node, "regions have no step")
         low = IntImm(0, size.dtype) if node.lower is None else self._exprs.index(node.lower)
         high = size if node.upper is None else self._exprs.index(node.upper)
         low, high = self._exprs.matched(node, low, high)

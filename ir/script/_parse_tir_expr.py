@@ -47,7 +47,7 @@ class TirExprReader:
         self.source = source
         self.names = names
 
-    def expr(self, node: ast.expr) -> PrimExpr:
+    def expr(self, node: ast.expr) -> PrimExpr:  # noqa: C901 - one case per node
         """Return the expression of `node`; a bare Python integer is int64, a float float32.
 
         Raises:
@@ -67,17 +67,17 @@ class TirExprReader:
                 if isinstance(bound, Var):
                     return bound
                 what = "a buffer; index it" if isinstance(bound, Buffer) else "not defined"
-                self.source.fail(node, f"{name} is {what}")
+                raise self.source.error(node, f"{name} is {what}")
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 return self.binary(node, _OPERATORS[type(op)], left, right)
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 a, b = self.matched(node, self.expr(left), self.expr(right))
                 return Intrinsic("pow", (a, b), a.dtype)
             case ast.BoolOp(op=op, values=values):
-                name: BinaryOp = "and" if isinstance(op, ast.And) else "or"
+                word: BinaryOp = "and" if isinstance(op, ast.And) else "or"
                 result = self.condition(values[0])
                 for value in values[1:]:
-                    result = Binary(name, result, self.condition(value))
+                    result = Binary(word, result, self.condition(value))
                 return result
             case ast.UnaryOp():
                 return self._unary(node)
@@ -91,7 +91,7 @@ class TirExprReader:
             case ast.Call():
                 return self._call(node)
             case _:
-                self.source.fail(node, f"{ast.unparse(node)} is not a TensorIR expression")
+                raise self.source.error(node, f"{ast.unparse(node)} is not a TensorIR expression")
 
     def condition(self, node: ast.expr) -> PrimExpr:
         """Return a boolean expression.
@@ -101,12 +101,12 @@ class TirExprReader:
         """
         e = self.expr(node)
         if e.dtype != "bool":
-            self.source.fail(node, f"a condition is bool, this is {e.dtype}")
+            raise self.source.error(node, f"a condition is bool, this is {e.dtype}")
         return e
 
     def _fits(self, node: ast.AST, value: int, dtype: str) -> int:
         if is_int(dtype) and not min_value(dtype) <= value <= max_value(dtype):
-            self.source.fail(node, f"{value} does not fit {dtype}")
+            raise self.source.error(node, f"{value} does not fit {dtype}")
         return value
 
     def _unary(self, node: ast.UnaryOp) -> PrimExpr:
@@ -128,7 +128,7 @@ class TirExprReader:
 
     def _numeric(self, node: ast.AST, e: PrimExpr) -> str:
         if not is_dtype(e.dtype):
-            self.source.fail(node, f"no arithmetic with a value of dtype {e.dtype}")
+            raise self.source.error(node, f"no arithmetic with a value of dtype {e.dtype}")
         return e.dtype
 
     def _compare(
@@ -137,7 +137,7 @@ class TirExprReader:
         result: PrimExpr | None = None
         for op, right in zip(ops, rights, strict=True):
             if type(op) not in _COMPARE:
-                self.source.fail(node, "this comparison is not part of TensorIR")
+                raise self.source.error(node, "this comparison is not part of TensorIR")
             part = self.binary(node, _COMPARE[type(op)], left, right)
             result = part if result is None else Binary("and", result, part)
             left = right
@@ -154,11 +154,13 @@ class TirExprReader:
             return Binary(op, self.condition(left), self.condition(right))
         a, b = self.matched(node, self.expr(left), self.expr(right))
         if op not in COMPARISONS and a.dtype == "bool" and op not in ("&", "|", "^"):
-            self.source.fail(node, f"no arithmetic {op} on bool; cast one side")
+            raise self.source.error(node, f"no arithmetic {op} on bool; cast one side")
         if op in (*_SHIFTS, "&", "|", "^") and is_float(a.dtype):
-            self.source.fail(node, f"{op} needs integers, these are {a.dtype}")
+            raise self.source.error(node, f"{op} needs integers, these are {a.dtype}")
         if op == "/" and is_int(a.dtype) and isinstance(node, ast.BinOp):
-            self.source.fail(node, "an integer division is `//` (floor) or T.Div (truncating)")
+            raise self.source.error(
+                node, "an integer division is `//` (floor) or T.Div (truncating)"
+            )
         return Binary(op, a, b)
 
     def matched(self, node: ast.AST, a: PrimExpr, b: PrimExpr) -> tuple[PrimExpr, PrimExpr]:
@@ -201,7 +203,7 @@ class TirExprReader:
         """
         bound = self.names.get(node.id) if isinstance(node, ast.Name) else None
         if not isinstance(bound, Buffer):
-            self.source.fail(node, f"{ast.unparse(node)} is not a buffer")
+            raise self.source.error(node, f"{ast.unparse(node)} is not a buffer")
         return bound
 
     def indices(self, node: ast.Subscript, buffer: Buffer) -> list[ast.expr]:
@@ -218,7 +220,7 @@ class TirExprReader:
                 case _:
                     pass
         if len(items) != len(buffer.shape):
-            self.source.fail(
+            raise self.source.error(
                 node, f"{buffer.name} has {len(buffer.shape)} dims, indexed by {len(items)}"
             )
         return items
@@ -231,7 +233,7 @@ class TirExprReader:
         """
         e = self.expr(node)
         if not is_dtype(e.dtype) or not is_int(e.dtype):
-            self.source.fail(node, f"an index is an integer, this is {e.dtype}")
+            raise self.source.error(node, f"an index is an integer, this is {e.dtype}")
         return e
 
     def _load(self, node: ast.Subscript) -> PrimExpr:
@@ -249,7 +251,7 @@ class TirExprReader:
         if name in ("min", "max"):
             name = f"T.{name}"
         if not name.startswith("T."):
-            self.source.fail(node, f"{ast.unparse(node.func)} is not a TensorIR function")
+            raise self.source.error(node, f"{ast.unparse(node.func)} is not a TensorIR function")
         short = name[2:]
         reader = self._special().get(short)
         if reader is not None:
@@ -264,7 +266,7 @@ class TirExprReader:
             return self._extern(node)
         if short in FUNCTIONS:
             return self._intrinsic(node, short)
-        self.source.fail(node.func, f"unknown TensorIR function {name}")
+        raise self.source.error(node.func, f"unknown TensorIR function {name}")
 
     def _special(self) -> dict[str, Callable[[ast.Call], PrimExpr]]:
         return {
@@ -285,7 +287,7 @@ class TirExprReader:
     def _dtype(self, node: ast.expr) -> str:
         dtype = text_literal(self.source, node, "dtype")
         if not is_dtype(dtype):
-            self.source.fail(node, f"unknown dtype {dtype!r}")
+            raise self.source.error(node, f"unknown dtype {dtype!r}")
         return dtype
 
     def _typed(self, node: ast.Call, dtype: str) -> PrimExpr:
@@ -331,7 +333,7 @@ class TirExprReader:
 
     def _intrinsic(self, node: ast.Call, name: str) -> PrimExpr:
         if node.keywords or not node.args:
-            self.source.fail(node, f"T.{name} takes its arguments by position")
+            raise self.source.error(node, f"T.{name} takes its arguments by position")
         args = [self.expr(a) for a in node.args]
         if len(args) == 2 and name != "ldexp":
             args = list(self.matched(node, args[0], args[1]))
@@ -341,9 +343,9 @@ class TirExprReader:
 
     def _extern(self, node: ast.Call) -> PrimExpr:
         if len(node.args) < 2 or node.keywords:
-            self.source.fail(node, "this takes (dtype, name, arguments...)")
+            raise self.source.error(node, "this takes (dtype, name, arguments...)")
         dtype = text_literal(self.source, node.args[0], "dtype")
         name = text_literal(self.source, node.args[1], "the function's name")
         if not is_dtype(dtype) and dtype != "handle":
-            self.source.fail(node.args[0], f"unknown dtype {dtype!r}")
+            raise self.source.error(node.args[0], f"unknown dtype {dtype!r}")
         return Intrinsic(name, tuple(map(self.expr, node.args[2:])), dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from eqsat.ir._expr import Var
 from eqsat.ir._types import (
@@ -42,7 +42,7 @@ from eqsat.shapes import (
     symbols,
 )
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
     "T.min": dim_min,
     "T.max": dim_max,
     "min": dim_min,
@@ -52,7 +52,6 @@ _FUNCTIONS = {
     "T.ceildiv": ceildiv,
 }
 _INTEGERS = ("T.int64", "T.int32", "R.prim_value", "T.IntImm")
-NameTable = Mapping[str, object]
 
 
 class TypeReader:
@@ -90,13 +89,15 @@ class TypeReader:
             case _ if name.startswith("T.") and is_dtype(name[2:]):
                 return PrimType(name[2:])
             case _:
-                self.source.fail(node, f"unknown type {ast.unparse(node)}")
+                raise self.source.error(node, f"unknown type {ast.unparse(node)}")
 
     def _quoted(self, node: ast.Constant) -> ast.expr:
         try:
             tree = ast.parse(str(node.value).strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError):
-            self.source.fail(node, f"the quoted {node.value!r} is not an expression")
+            raise self.source.error(
+                node, f"the quoted {node.value!r} is not an expression"
+            ) from None
         # The carets of what stands inside the quotes show the quotes.
         for inner in ast.walk(tree):
             ast.copy_location(inner, node)
@@ -122,7 +123,7 @@ class TypeReader:
             case _ if name.startswith("T.") and is_dtype(name[2:]) and not node.args:
                 return PrimType(name[2:])
             case _:
-                self.source.fail(node, f"unknown type {ast.unparse(node)}")
+                raise self.source.error(node, f"unknown type {ast.unparse(node)}")
 
     def _tensor(self, node: ast.Call, declare: bool) -> Type:
         if len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
@@ -141,7 +142,7 @@ class TypeReader:
         shape = self.shape(bound["shape"], declare=declare)
         known = len(shape) if isinstance(shape, tuple) else shape.ndim
         if ndim >= 0 and known not in (-1, ndim):
-            self.source.fail(bound["ndim"], f"ndim={ndim}, but the shape has {known} dims")
+            raise self.source.error(bound["ndim"], f"ndim={ndim}, but the shape has {known} dims")
         if ndim >= 0 and isinstance(shape, UnknownShape):
             shape = UnknownShape(ndim)
         return TensorType(shape, dtype, vdevice)
@@ -152,7 +153,7 @@ class TypeReader:
     def _ndim(self, node: ast.expr) -> int:
         ndim = int_literal(self.source, node, "ndim")
         if not -1 <= ndim <= 64:
-            self.source.fail(node, f"ndim must be -1 (unknown) to 64, got {ndim}")
+            raise self.source.error(node, f"ndim must be -1 (unknown) to 64, got {ndim}")
         return ndim
 
     def dtype(self, node: ast.expr | None) -> str:
@@ -167,7 +168,7 @@ class TypeReader:
         if name in ("", UNKNOWN_DTYPE):
             return UNKNOWN_DTYPE
         if not is_dtype(name):
-            self.source.fail(node, f"unknown dtype {name!r}")
+            raise self.source.error(node, f"unknown dtype {name!r}")
         return name
 
     def shape(self, node: ast.expr, *, declare: bool = False) -> Shape | UnknownShape:
@@ -187,7 +188,7 @@ class TypeReader:
             bound = self.names.get(node.id)
             if isinstance(bound, Var) and isinstance(bound.type, ShapeType):
                 return bound.type.dims
-        self.source.fail(node, f"a shape is a tuple of dims, got {ast.unparse(node)}")
+        raise self.source.error(node, f"a shape is a tuple of dims, got {ast.unparse(node)}")
 
     def _shape(self, node: ast.Call, declare: bool) -> Type:
         bound = bind(self.source, node, "values ndim")
@@ -216,7 +217,7 @@ class TypeReader:
             return PrimType("int64")
         dtype = self.dtype(bound.get("dtype"))
         if dtype == UNKNOWN_DTYPE:
-            self.source.fail(node, "R.Prim needs a dtype")
+            raise self.source.error(node, "R.Prim needs a dtype")
         return PrimType(dtype)
 
     # --- dims -------------------------------------------------------------------------------
@@ -239,16 +240,17 @@ class TypeReader:
 
     def _declare(self, tree: ast.expr) -> None:
         for n in ast.walk(tree):
-            is_symbol = isinstance(n, ast.Name) and n.id not in ("T", "min", "max", "tir", "tirx")
-            if is_symbol and not isinstance(self.names.get(n.id), SymDim):
+            if not isinstance(n, ast.Name) or n.id in ("T", "min", "max", "tir", "tirx"):
+                continue
+            if not isinstance(self.names.get(n.id), SymDim):
                 if not is_symbol_name(n.id):
-                    self.source.fail(n, f"{n.id} cannot name a dim")
+                    raise self.source.error(n, f"{n.id} cannot name a dim")
                 self.names[n.id] = sym(n.id)
 
     def _dim(self, node: ast.expr) -> Dim:
         match node:
             case ast.Constant(value=bool()):
-                self.source.fail(node, "a dim is an integer, got a truth value")
+                raise self.source.error(node, "a dim is an integer, got a truth value")
             case ast.Constant(value=int() as value):
                 return value
             case ast.Name(id=name):
@@ -264,7 +266,7 @@ class TypeReader:
             case ast.Call(args=[_, a], keywords=[]) if dotted(node.func) in ("T.Cast", "T.IntImm"):
                 return self.dim(a)
             case _:
-                self.source.fail(node, f"{ast.unparse(node)} is not a dim")
+                raise self.source.error(node, f"{ast.unparse(node)} is not a dim")
 
     def _named(self, node: ast.expr, name: str) -> Dim:
         bound = self.names.get(name)
@@ -273,7 +275,7 @@ class TypeReader:
         if isinstance(bound, Var) and bound.type == PrimType("int64") and is_symbol_name(name):
             return sym(bound.name)
         known = ", ".join(n for n, v in self.names.items() if isinstance(v, SymDim)) or "none"
-        self.source.fail(
+        raise self.source.error(
             node, f"no symbol {name} is known here (known: {known}); declare it: {name} = T.int64()"
         )
 
@@ -290,11 +292,13 @@ class TypeReader:
             case ast.Mod():
                 value = a % b
             case _:
-                self.source.fail(node, f"operator {type(op).__name__} has no meaning for dims")
+                raise self.source.error(
+                    node, f"operator {type(op).__name__} has no meaning for dims"
+                )
         return self._bounded(node, value)
 
     def _bounded(self, node: ast.expr, value: Dim) -> Dim:
         # A product of sums doubles with every factor; no program needs such a dim.
         if isinstance(value, SymDim) and (len(value.terms) > 256 or len(symbols(value)) > 64):
-            self.source.fail(node, "this dim has more than 256 terms")
+            raise self.source.error(node, "this dim has more than 256 terms")
         return value

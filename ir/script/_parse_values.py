@@ -41,29 +41,31 @@ def constant(source: Source, types: TypeReader, node: ast.Call) -> NDArray[np.ge
 def _spelled_float(source: Source, node: ast.expr, text: str) -> float:
     if text in ("inf", "-inf", "nan", "infinity", "-infinity"):
         return float(text)
-    source.fail(node, f'a constant is a number, "inf", "-inf" or "nan", got {text!r}')
+    raise source.error(node, f'a constant is a number, "inf", "-inf" or "nan", got {text!r}')
 
 
 def _array(source: Source, node: ast.expr, value: AttrValue, dtype: str) -> NDArray[np.generic]:
     try:
         array = np.array(value)
     except (ValueError, OverflowError) as error:
-        source.fail(node, f"the constant is no array: {error}")
+        raise source.error(node, f"the constant is no array: {error}") from None
     if array.dtype.kind not in "biuf":
-        source.fail(node, "a constant holds numbers of at most 64 bits")
+        raise source.error(node, "a constant holds numbers of at most 64 bits")
     if dtype == UNKNOWN_DTYPE:
         dtype = {"b": "bool", "f": "float32"}.get(array.dtype.kind, "int32")
     if (is_int(dtype) or dtype == "bool") and array.size:
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            source.fail(node, f"a {dtype} constant must be finite")
+            raise source.error(node, f"a {dtype} constant must be finite")
         low, high = min_value(dtype), max_value(dtype)
         if dtype != "bool" and (int(array.min()) < low or int(array.max()) > high):
-            source.fail(node, f"the constant does not fit {dtype} ({low} to {high})")
+            raise source.error(node, f"the constant does not fit {dtype} ({low} to {high})")
     with np.errstate(all="ignore"):
         return array.astype(numpy_dtype(dtype))
 
 
-def attribute(types: TypeReader, node: ast.expr, attr: Attr, op_name: str) -> AttrValue:
+def attribute(  # noqa: C901 - one case per kind
+    types: TypeReader, node: ast.expr, attr: Attr, op_name: str
+) -> AttrValue:
     """Return the value of an attribute, checked against its kind.
 
     Raises:
@@ -94,14 +96,14 @@ def attribute(types: TypeReader, node: ast.expr, attr: Attr, op_name: str) -> At
         case "bool":
             value = literal(source, node, what)
             if not isinstance(value, int):
-                source.fail(node, f"{what} must be True or False, got {value!r}")
+                raise source.error(node, f"{what} must be True or False, got {value!r}")
             return bool(value)
         case "str":
             if isinstance(node, ast.Lambda):
                 return ast.unparse(node)
             value = literal(source, node, what)
             if not isinstance(value, str):
-                source.fail(node, f"{what} must be a string, got {value!r}")
+                raise source.error(node, f"{what} must be a string, got {value!r}")
             return value
         case "scalar":
             return _scalar(types, node, what)
@@ -125,11 +127,11 @@ def _number(source: Source, node: ast.expr, what: str, wants_float: bool) -> int
     if isinstance(value, str) and wants_float:
         return _spelled_float(source, node, value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        source.fail(node, f"{what} must be a number, got {value!r}")
+        raise source.error(node, f"{what} must be a number, got {value!r}")
     if wants_float:
         return _as_float(source, node, value)
     if isinstance(value, float):
-        source.fail(node, f"{what} must be an integer, got {value!r}")
+        raise source.error(node, f"{what} must be an integer, got {value!r}")
     return value
 
 
@@ -137,7 +139,7 @@ def _as_float(source: Source, node: ast.expr, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        source.fail(node, "this number is too large for a float")
+        raise source.error(node, "this number is too large for a float") from None
 
 
 def _of_const(node: ast.expr) -> ast.expr:
@@ -156,7 +158,7 @@ def _scalar(types: TypeReader, node: ast.expr, what: str) -> AttrValue:
     if isinstance(value, str):
         return _spelled_float(types.source, node, value)
     if not isinstance(value, (int, float)) or (isinstance(value, float) and math.isnan(value)):
-        types.source.fail(node, f"{what} must be a number, got {value!r}")
+        raise types.source.error(node, f"{what} must be a number, got {value!r}")
     return value
 
 
@@ -172,9 +174,9 @@ def scalar_of(source: Source, node: ast.Call, dtype: str) -> int | float:
     if isinstance(value, str) and is_float(dtype):
         return _spelled_float(source, value_node, value)
     if not isinstance(value, (int, float)):
-        source.fail(value_node, f"T.{dtype} takes a number, got {value!r}")
+        raise source.error(value_node, f"T.{dtype} takes a number, got {value!r}")
     if is_float(dtype):
         return _as_float(source, value_node, value)
     if isinstance(value, float) and not value.is_integer():
-        source.fail(value_node, f"T.{dtype} takes an integer, got {value!r}")
+        raise source.error(value_node, f"T.{dtype} takes an integer, got {value!r}")
     return int(value)

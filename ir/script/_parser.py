@@ -21,7 +21,7 @@ from eqsat.ir.script._syntax import (
     bind,
     callee,
     dotted,
-    literal,
+    int_literal,
     required,
     sequence,
     text_literal,
@@ -75,17 +75,19 @@ class _ModuleReader:
                     pass
                 case ast.Assign(targets=[ast.Name(id="metadata")], value=value):
                     self._context.constants = self._metadata(value)
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
-                    callee(call) in ("TypeVar", "typing.TypeVar")
-                ):
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if callee(
+                    call
+                ) in ("TypeVar", "typing.TypeVar"):
                     if not is_symbol_name(name):
-                        self._source.fail(statement, f"{name} cannot name a dim")
+                        raise self._source.error(statement, f"{name} cannot name a dim")
                     type_vars[name] = sym(name)
                 case ast.ClassDef() | ast.FunctionDef():
                     top.append(statement)
                 case _:
                     what = type(statement).__name__
-                    self._source.fail(statement, f"a module's text has no statement of kind {what}")
+                    raise self._source.error(
+                        statement, f"a module's text has no statement of kind {what}"
+                    )
         self._collect(top)
         for name, node in self._definitions.items():
             self._read(name, node)
@@ -95,9 +97,9 @@ class _ModuleReader:
     def _collect(self, top: list[ast.stmt]) -> None:
         classes = [s for s in top if isinstance(s, ast.ClassDef)]
         if classes and len(top) > 1:
-            self._source.fail(top[1], "one module class, or functions alone")
+            raise self._source.error(top[1], "one module class, or functions alone")
         if not top:
-            self._source.fail(ast.Module([], []), "the text holds no module and no function")
+            raise self._source.error(ast.Module([], []), "the text holds no module and no function")
         body = classes[0].body if classes else top
         if classes:
             self._context.module_name = classes[0].name
@@ -109,16 +111,20 @@ class _ModuleReader:
     def _check_class(self, node: ast.ClassDef) -> None:
         names = [dotted(d) or callee(d) for d in node.decorator_list]
         if names != ["I.ir_module"] or node.bases or node.keywords:
-            self._source.fail(node, "a module is a class with the one decorator @I.ir_module")
+            raise self._source.error(
+                node, "a module is a class with the one decorator @I.ir_module"
+            )
 
     def _member(self, node: ast.stmt) -> None:
         match node:
             case ast.FunctionDef(name=name):
                 if name in self._definitions:
-                    self._source.fail(node, f"function {name} is defined twice")
+                    raise self._source.error(node, f"function {name} is defined twice")
                 self._definitions[name] = node
             case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_attrs":
-                given = required(self._source, call, bind(self._source, call, "attrs allow"), "attrs")
+                given = required(
+                    self._source, call, bind(self._source, call, "attrs allow"), "attrs"
+                )
                 self._attrs.update(attributes(self._source, given, "I.module_attrs"))
             case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_global_infos":
                 self._read_global_infos(call)
@@ -129,7 +135,9 @@ class _ModuleReader:
             case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                 pass
             case _:
-                self._source.fail(node, f"{ast.unparse(node).splitlines()[0]} is no part of a module")
+                raise self._source.error(
+                    node, f"{ast.unparse(node).splitlines()[0]} is no part of a module"
+                )
 
     def _extern_func(self, call: ast.Call) -> ExternFunc:
         bound = bind(self._source, call, "name ty")
@@ -141,11 +149,11 @@ class _ModuleReader:
     def _read_global_infos(self, call: ast.Call) -> None:
         node = required(self._source, call, bind(self._source, call, "infos"), "infos")
         if not isinstance(node, ast.Dict):
-            self._source.fail(node, "I.module_global_infos takes a dict")
+            raise self._source.error(node, "I.module_global_infos takes a dict")
         for key, value in zip(node.keys, node.values, strict=True):
             items = sequence(value)
             if key is None or items is None:
-                self._source.fail(value, "an entry is a key and a list")
+                raise self._source.error(value, "an entry is a key and a list")
             kind = text_literal(self._source, key, "the key")
             self._global_infos[kind] = tuple(self._global_info(i) for i in items)
 
@@ -153,16 +161,22 @@ class _ModuleReader:
         if callee(node) != "I.vdevice" or not isinstance(node, ast.Call):
             return text_literal(self._source, node, "a global info")
         bound = bind(self._source, node, "target vdevice_id memory_scope")
-        parts = [literal(self._source, n, "I.vdevice") for n in bound.values()]
-        return ":".join(str(p) for p in parts)
+        target = required(self._source, node, bound, "target")
+        parts = [text_literal(self._source, target, "the target")]
+        if "vdevice_id" in bound:
+            parts.append(str(int_literal(self._source, bound["vdevice_id"], "vdevice_id")))
+        if "memory_scope" in bound:
+            parts += ["0"] if len(parts) == 1 else []
+            parts.append(text_literal(self._source, bound["memory_scope"], "memory_scope"))
+        return ":".join(parts)
 
     def _metadata(self, node: ast.expr) -> list[NDArray[np.generic]]:
         if not isinstance(node, ast.Call) or len(node.args) != 1:
-            self._source.fail(node, "metadata is tvm.ir.load_json(text)")
+            raise self._source.error(node, "metadata is tvm.ir.load_json(text)")
         try:
             return decode_metadata(text_literal(self._source, node.args[0], "metadata"))
         except MetadataError as error:
-            self._source.fail(node, str(error))
+            raise self._source.error(node, str(error)) from None
 
     def _is_primfunc(self, node: ast.FunctionDef) -> bool:
         for decorator in node.decorator_list:
@@ -173,7 +187,9 @@ class _ModuleReader:
                     return False
                 case _:
                     pass
-        self._source.fail(node, f"function {node.name} is neither @R.function nor @T.prim_func")
+        raise self._source.error(
+            node, f"function {node.name} is neither @R.function nor @T.prim_func"
+        )
 
     def _read(self, name: str, node: ast.FunctionDef) -> None:
         if name in self._functions:
@@ -207,7 +223,9 @@ class _ModuleReader:
         if result is not None:
             return CallableType(types, result)
         if name in self._reading:
-            self._source.fail(use, f"{name} calls itself, so it needs a result type: def ... -> type")
+            raise self._source.error(
+                use, f"{name} calls itself, so it needs a result type: def ... -> type"
+            )
         self._read(name, node)
         function = self._functions[name]
         assert isinstance(function, Function)

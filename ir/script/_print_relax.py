@@ -107,9 +107,7 @@ class RelaxPrinter:
         )
         result = self._types.type(function.ret_type, quoted=True)
         self._emit(depth, f"def {name}({params}) -> {result}:")
-        bound = {
-            self._vars[p] for p in function.params if p.type == PrimType("int64")
-        }
+        bound = {self._vars[p] for p in function.params if p.type == PrimType("int64")}
         for s in symbols:
             if s not in bound:
                 self._emit(depth + 1, f"{s} = T.int64()")
@@ -180,7 +178,7 @@ class RelaxPrinter:
         target = f"{name}: {self._types.type(body.result.type)}"
         self._emit(depth, f"{target} = {self._value(body.result)}")
 
-    def _value(self, e: Expr) -> str:
+    def _value(self, e: Expr) -> str:  # noqa: C901 - one case per node
         match e:
             case Var():
                 return self._vars[e] if e in self._vars else legal(e.name)
@@ -277,7 +275,11 @@ class RelaxPrinter:
             arguments.append(f"{operand.name}={text}" if gap else text)
         for attr in op.attrs:
             if attr.name in call.attrs:
-                text = self._types.attribute(call.attrs[attr.name])
+                value = call.attrs[attr.name]
+                text = self._types.attribute(value)
+                if attr.kind == "scalar" and isinstance(value, float) and abs(value) < 3e38:
+                    # TVM gives a bare Python float float64, and its results that dtype.
+                    text = f"T.float32({text})"
                 arguments.append(f"{attr.name}={text}")
         return f"R.{op.name}({', '.join(arguments)})"
 

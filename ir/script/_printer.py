@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from eqsat.ir._expr import AttrValue, Function, IRModule
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir.script._metadata import encode_metadata
-from eqsat.ir.script._names import RESERVED, Names
+from eqsat.ir.script._names import RESERVED_GLOBALS, Names
 from eqsat.ir.script._print_relax import INDENT, Constants, RelaxPrinter
 from eqsat.ir.script._print_tir import TirPrinter
 from eqsat.ir.script._print_types import TypePrinter, string
@@ -22,10 +22,10 @@ _IMPORTS = {
 def print_module(module: IRModule, *, show_meta: bool = True) -> str:
     """Return a module as TVMScript, in the words that TVM 0.26 and 0.27 share.
 
-    Without `show_meta` the constants that are no scalars are left out; the text cannot be read back.
+    Without `show_meta` constants that are no scalars are left out: the text cannot be read back.
     """
     constants = Constants()
-    names = Names(RESERVED)
+    names = Names(RESERVED_GLOBALS)
     shown = {name: names.take(name) for name in (*module.functions, *module.extern_funcs)}
     body: list[str] = [*_module_header(module, shown)]
     for name, function in module.functions.items():
@@ -42,14 +42,14 @@ def print_module(module: IRModule, *, show_meta: bool = True) -> str:
 def print_function(function: Function, *, show_meta: bool = True) -> str:
     """Return a Relax function alone as TVMScript."""
     constants = Constants()
-    name = Names(RESERVED).take(function.name or "main")
+    name = Names(RESERVED_GLOBALS).take(function.name or "main")
     lines = RelaxPrinter(constants).function(function, name)
     return _document(lines, constants, show_meta, "TR")
 
 
 def print_primfunc(function: PrimFunc) -> str:
     """Return a TensorIR function alone as TVMScript."""
-    name = Names(RESERVED).take(function.name or "main")
+    name = Names(RESERVED_GLOBALS).take(function.name or "main")
     return _document(TirPrinter().function(function, name), Constants(), True, "T")
 
 

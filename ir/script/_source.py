@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from typing import NoReturn
 
 from eqsat.ir._expr import Span
 from eqsat.shapes import EqsatError
@@ -76,13 +75,9 @@ class Source:
         message = f"{self.name}:{span.line}:{span.column}: {reason}\n{self.excerpt(span)}"
         return ParseError(message, span, reason)
 
-    def fail(self, node: ast.AST, reason: str) -> NoReturn:
-        """Raise the error for a syntax node.
-
-        Raises:
-            ParseError: always.
-        """
-        raise self.error_at(self.span(node), reason)
+    def error(self, node: ast.AST, reason: str) -> ParseError:
+        """Return the error for a syntax node."""
+        return self.error_at(self.span(node), reason)
 
     def locate(self, error: EqsatError, node: ast.AST) -> EqsatError:
         """Return `error` with the place put before its message, once."""
@@ -136,7 +131,7 @@ class Source:
             if not level:
                 return
         deepest = next((node for node in level if hasattr(node, "lineno")), tree)
-        self.fail(deepest, f"nested deeper than {MAX_DEPTH} levels; bind parts to names")
+        raise self.error(deepest, f"nested deeper than {MAX_DEPTH} levels; bind parts to names")
 
 
 def _column(line: str, byte_offset: int) -> int:

@@ -47,7 +47,7 @@ def dims_of_attr(value: AttrValue) -> Iterator[Dim]:
             yield from dims_of_attr(v)
 
 
-def dims_of_expr(e: Expr) -> Iterator[Dim]:
+def dims_of_expr(e: Expr) -> Iterator[Dim]:  # noqa: C901 - one case per node
     """Yield the dims that stand in an expression, in order; types of variables are not entered."""
     match e:
         case ShapeExpr(dims):

@@ -15,7 +15,7 @@ _MODULES = {
 
 
 def dotted(node: ast.expr) -> str:
-    """Return `R.nn.relu` for that attribute chain with its module's usual letter; "" if it is none."""
+    """Return `R.nn.relu` for an attribute chain, modules by their letter; "" if it is none."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -45,12 +45,12 @@ def keywords(source: Source, node: ast.Call) -> dict[str, ast.expr]:
     found: dict[str, ast.expr] = {}
     for argument in node.args:
         if isinstance(argument, ast.Starred):
-            source.fail(argument, "starred arguments are not part of TVMScript")
+            raise source.error(argument, "starred arguments are not part of TVMScript")
     for keyword in node.keywords:
         if keyword.arg is None:
-            source.fail(node, "** arguments are not part of TVMScript")
+            raise source.error(node, "** arguments are not part of TVMScript")
         if keyword.arg in found:
-            source.fail(keyword.value, f"keyword {keyword.arg} is given twice")
+            raise source.error(keyword.value, f"keyword {keyword.arg} is given twice")
         found[keyword.arg] = keyword.value
     return found
 
@@ -65,28 +65,26 @@ def bind(source: Source, node: ast.Call, signature: str) -> dict[str, ast.expr]:
     what = callee(node) or "this call"
     given = keywords(source, node)
     if len(node.args) > len(names):
-        source.fail(node.args[len(names)], f"{what} takes at most {len(names)} arguments")
+        raise source.error(node.args[len(names)], f"{what} takes at most {len(names)} arguments")
     bound = dict(zip(names, node.args, strict=False))
     for name, value in given.items():
         if name not in names:
             known = ", ".join(names) or "none"
-            source.fail(value, f"{what} has no argument {name}; it has {known}")
+            raise source.error(value, f"{what} has no argument {name}; it has {known}")
         if name in bound:
-            source.fail(value, f"argument {name} of {what} is given twice")
+            raise source.error(value, f"argument {name} of {what} is given twice")
         bound[name] = value
     return bound
 
 
-def required(
-    source: Source, node: ast.Call, bound: dict[str, ast.expr], name: str
-) -> ast.expr:
+def required(source: Source, node: ast.Call, bound: dict[str, ast.expr], name: str) -> ast.expr:
     """Return the argument `name`.
 
     Raises:
         ParseError: it is missing.
     """
     if name not in bound:
-        source.fail(node, f"{callee(node)} needs the argument {name}")
+        raise source.error(node, f"{callee(node)} needs the argument {name}")
     return bound[name]
 
 
@@ -124,7 +122,7 @@ def literal(source: Source, node: ast.expr, what: str) -> AttrValue:
         case ast.Call(args=[operand], keywords=[]) if _is_wrapper(dotted(node.func)):
             return literal(source, operand, what)
         case _:
-            source.fail(node, f"{what} must be a literal, got {ast.unparse(node)}")
+            raise source.error(node, f"{what} must be a literal, got {ast.unparse(node)}")
 
 
 def _is_wrapper(name: str) -> bool:
@@ -141,7 +139,7 @@ def text_literal(source: Source, node: ast.expr, what: str) -> str:
     """
     value = literal(source, node, what)
     if not isinstance(value, str):
-        source.fail(node, f"{what} must be a string, got {value!r}")
+        raise source.error(node, f"{what} must be a string, got {value!r}")
     return value
 
 
@@ -153,7 +151,7 @@ def int_literal(source: Source, node: ast.expr, what: str) -> int:
     """
     value = literal(source, node, what)
     if not isinstance(value, int) or isinstance(value, bool):
-        source.fail(node, f"{what} must be an integer, got {value!r}")
+        raise source.error(node, f"{what} must be an integer, got {value!r}")
     return value
 
 
@@ -165,7 +163,7 @@ def bool_literal(source: Source, node: ast.expr, what: str) -> bool:
     """
     value = literal(source, node, what)
     if not isinstance(value, int):
-        source.fail(node, f"{what} must be True or False, got {value!r}")
+        raise source.error(node, f"{what} must be True or False, got {value!r}")
     return bool(value)
 
 
@@ -176,10 +174,10 @@ def attributes(source: Source, node: ast.expr, what: str) -> dict[str, AttrValue
         ParseError: it is anything else.
     """
     if not isinstance(node, ast.Dict):
-        source.fail(node, f"{what} must be a dict, got {ast.unparse(node)}")
+        raise source.error(node, f"{what} must be a dict, got {ast.unparse(node)}")
     found: dict[str, AttrValue] = {}
     for key, value in zip(node.keys, node.values, strict=True):
         if key is None:
-            source.fail(value, f"{what} must list its entries")
+            raise source.error(value, f"{what} must list its entries")
         found[text_literal(source, key, f"a key of {what}")] = literal(source, value, what)
     return found

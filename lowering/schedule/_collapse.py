@@ -1,4 +1,4 @@
-"""`collapse_axes`: drop axes of size 1 and fuse neighbouring axes that every access treats as one."""
+"""`collapse_axes`: drop axes of size 1, fuse neighbouring axes that every access treats as one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import children, rebuild, walk
 from eqsat.ir.tir import (
     Buffer,
     BufferLoad,
@@ -15,6 +14,9 @@ from eqsat.ir.tir import (
     PrimFunc,
     Var,
     binary,
+    children,
+    rebuild,
+    walk,
 )
 from eqsat.lowering.schedule._stages import Stage, naive_func, read_stages, replace_exprs
 
@@ -260,7 +262,7 @@ def _all_axes(s: Stage) -> tuple[tuple[Var, ...], tuple[PrimExpr, ...]]:
 def _accesses(
     s: Stage, free: Collection[int]
 ) -> Iterator[tuple[Buffer, tuple[PrimExpr, ...], bool]]:
-    """Yield every access; an axis used outside of loads (a mask) is an access that fuses nothing."""
+    """Yield every access; an axis used outside of loads (a mask) is one that fuses nothing."""
     yield s.buffer, s.axes, False
     stack: list[tuple[PrimExpr, bool]] = [(s.value, False)]
     while stack:

@@ -1,4 +1,4 @@
-"""Contractions: C[outer, m, n] = sum over k of A[outer, m, k] * B[outer, k, n], recognised and planned.
+"""Contractions, recognised and planned: C[o, m, n] = sum over k of A[o, m, k] * B[o, k, n].
 
 `n` is the axis along which the output is contiguous: B is the operand that carries it, whatever the
 operator calls it. A convolution has M = output channels, N = output pixels, K = (channels, window).
@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from eqsat.ir._visit import walk
 from eqsat.ir.tir import (
     Binary,
     Buffer,
@@ -22,6 +21,7 @@ from eqsat.ir.tir import (
     PrimFunc,
     Select,
     Var,
+    walk,
 )
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import collapse_axes
@@ -102,7 +102,7 @@ def recognise(func: PrimFunc) -> Contraction | None:
 
 
 def _split_shared_axes(f: Fused, func: PrimFunc) -> tuple[Fused, PrimFunc]:
-    """Split axes of which one operand sees only the group: heads of attention, groups of channels."""
+    """Split axes of which one operand sees only the group: heads, groups of channels."""
     for position, v in enumerate(f.axes):
         factor = shared_factor(factors(f.value), v)
         extent = static(f.extents[position])
@@ -221,7 +221,7 @@ def _b_mode(
 
 
 def is_contiguous(e: PrimExpr, n: Var) -> bool:
-    """Say whether neighbours along `n` are neighbours in memory, with no condition and no function."""
+    """Say whether neighbours along `n` are neighbours in memory, read unconditionally."""
     for node in walk(e):
         if isinstance(node, (Select, Intrinsic)):
             return False

@@ -30,6 +30,25 @@ def static(e: PrimExpr) -> int | None:
     return e.value if isinstance(e, IntImm) else None
 
 
+def as_int(e: PrimExpr) -> int:
+    """Return the value of an expression that is known to be constant."""
+    assert isinstance(e, IntImm)
+    return e.value
+
+
+def minimum(a: PrimExpr, b: PrimExpr) -> PrimExpr:
+    """Return the smaller of both."""
+    return binary("min", a, b)
+
+
+def flatten_index(index: Sequence[PrimExpr], extents: Sequence[PrimExpr]) -> PrimExpr:
+    """Return the row-major position of `index`; inverse of `unfuse`."""
+    result: PrimExpr = IntImm(0)
+    for i, e in zip(index, extents, strict=True):
+        result = binary("+", binary("*", result, e), i)
+    return result
+
+
 def loop(name: str, extent: PrimExpr | int, body: Body, kind: LoopKind = "serial") -> Stmt:
     """Return a loop; none for a single iteration."""
     n = IntImm(extent) if isinstance(extent, int) else extent
@@ -56,19 +75,25 @@ def nest(
     return inner(())
 
 
-def vector_loop(extent: PrimExpr, widths: Sequence[int], body: LaneBody) -> Stmt:
+def vector_loop(
+    extent: PrimExpr, widths: Sequence[int], body: LaneBody, *, needs_lanes: bool = False
+) -> Stmt:
     """Return loops over `extent` in vectors of the first width, the rest in the narrower ones.
 
-    `widths` falls and each divides the one before. `body(index, lane, width)` is the statement of one
-    element; lane < width.
+    `widths` falls and each divides the one before. `body(index, lane, width)` is the statement of
+    one element; lane < width.
     """
     n = static(extent)
+    if n is None and not needs_lanes:
+        # Code generation cuts a loop of run-time extent into vectors and one masked rest.
+        every = Var("l")
+        return For(every, IntImm(0), extent, body(every, every, 0), "vectorized")
     stmts: list[Stmt] = []
     base: PrimExpr = IntImm(0)
     rest = extent
     for w in (*(w for w in widths if w > 1), 1):
         if n is not None and static(rest) is not None:
-            count: PrimExpr = IntImm(_int(rest) // w)
+            count: PrimExpr = IntImm(as_int(rest) // w)
         else:
             count = binary("//", rest, IntImm(w))
         if static(count) == 0:
@@ -94,11 +119,6 @@ def vector_loop(extent: PrimExpr, widths: Sequence[int], body: LaneBody) -> Stmt
         if n is not None and static(rest) == 0:
             break
     return seq(*stmts) if stmts else seq()
-
-
-def _int(e: PrimExpr) -> int:
-    assert isinstance(e, IntImm)
-    return e.value
 
 
 def widths_down_from(lanes: int, extent: PrimExpr, most: int = 1) -> tuple[int, ...]:
@@ -168,7 +188,7 @@ def parallel_outer(
     work_per_point: int | None,
     body: Callable[[tuple[PrimExpr, ...]], Stmt],
 ) -> Stmt:
-    """Return loops over `extents`: a fused parallel prefix of enough tasks, the others serial inside.
+    """Return loops over `extents`: a fused parallel prefix of enough tasks, the others inside.
 
     `work_per_point` is the number of elements of one body where static; little work stays serial.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from eqsat.ir.tir import (
     Block,
@@ -36,7 +37,7 @@ from eqsat.lowering.schedule._stages import naive_func, read_stages, replace_exp
 
 
 def split(func: PrimFunc, block: str, loop: str, factor: int) -> PrimFunc:
-    """Cut a loop into an outer one and an inner one of `factor` iterations; a rest is predicated."""
+    """Cut a loop into an outer and an inner one of `factor` iterations; a rest is predicated."""
     target = _loop(func, block, loop)
     outer, inner = Var(f"{loop}_o"), Var(f"{loop}_i")
     index = binary("+", binary("*", outer, IntImm(factor)), inner)
@@ -67,7 +68,7 @@ def reorder(func: PrimFunc, block: str, loops: Sequence[str]) -> PrimFunc:
     """Put directly nested loops in the order of `loops`."""
     wanted = [_loop(func, block, name) for name in loops]
     chain = [f for f in _loops_around(func, block) if f in wanted]
-    if any(a.body is not b for a, b in zip(chain, chain[1:], strict=False)):
+    if any(a.body is not b for a, b in pairwise(chain)):
         raise LoweringError(f"reorder: loops {', '.join(loops)} of {block} are not directly nested")
     if any(chain[0].var in _variables_of(f) for f in chain[1:]):
         raise LoweringError(f"reorder: the bounds of a loop of {block} depend on another")
@@ -146,10 +147,9 @@ def map_statements(s: Stmt, f: Callable[[Stmt], Stmt]) -> Stmt:
         case Block():
             body = map_statements(s.body, f)
             init = None if s.init is None else map_statements(s.init, f)
-            changed = body is not s.body or init is not s.init
             # `f` recognises a statement by identity, so an unchanged one stays the same object.
-            s = f(s) if not changed else f(replace(s, body=body, init=init))
-            return s
+            if body is not s.body or init is not s.init:
+                s = replace(s, body=body, init=init)
         case Seq(stmts):
             new = [map_statements(each, f) for each in stmts]
             same = all(a is b for a, b in zip(new, stmts, strict=True))
@@ -227,7 +227,7 @@ def _reduces_over(func: PrimFunc, block: str, var: Var) -> bool:
 
 
 def _substitute(s: Stmt, env: dict[Var, PrimExpr]) -> Stmt:
-    """Return `s` with loop variables replaced; only bindings and bounds may use them in naive form."""
+    """Return `s` with loop variables replaced in bindings, bounds, predicates and bare stores."""
 
     def one(s: Stmt) -> Stmt:
         match s:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._visit import walk
 from eqsat.ir.tir import (
     Binary,
     Buffer,
@@ -20,6 +19,7 @@ from eqsat.ir.tir import (
     PrimExpr,
     Select,
     Var,
+    walk,
 )
 from eqsat.lowering._errors import LoweringError
 from eqsat.shapes import numpy_dtype
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 class Packing:
     """The contents of `buffer`, laid out [outer][tile][k][lane] with `lane` zero-padded.
 
-    `value` is the operand's element as a function of the iterators; `sources` are the buffers it loads.
+    `value` is the operand's element as a function of the iterators; `sources` the buffers it loads.
     """
 
     buffer: Buffer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from eqsat.ir._visit import walk
 from eqsat.ir.te import identity
 from eqsat.ir.tir import (
     Buffer,
@@ -17,6 +16,7 @@ from eqsat.ir.tir import (
     Stmt,
     Var,
     seq,
+    walk,
 )
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import map_loads
@@ -66,6 +66,11 @@ def plan_rows(func: PrimFunc) -> RowPlan | None:
             pairs = zip(load.indices, s.axes, strict=False)
             same = next((k for k, (i, v) in enumerate(pairs) if i is not v), len(load.indices))
             num = min(num, same)
+    if all(s.combiner is None for s in stages):
+        # Vectors run along the last axis.
+        num = min(num, len(out.axes) - 1)
+    if num < 0:
+        return None
     in_output: set[str] = set()
     for s in stages[:-1]:
         rest = s.extents[num:]
@@ -139,6 +144,8 @@ def _row_stage(
         place = (*row, *index)[skip:]
         return BufferStore(buffer, place or ((IntImm(0),) if buffer.shape else ()), value)
 
+    if s.combiner is not None and axes and _runs_along(s, axes[-1]):
+        return _reduce_vectors(s, axes, extents, store, buffer, lanes)
     if s.combiner is not None:
         return nest(
             [f"j{k}" for k in range(len(axes))],
@@ -166,6 +173,45 @@ def _row_stage(
     )
 
 
+def _runs_along(s: Stage, axis: Var) -> bool:
+    """Say whether loads are contiguous along the spatial `axis` and not along the reduction."""
+    last = [n.indices[-1] for n in _loads(s) if n.indices]
+    inner = s.reduce_axes[-1]
+    return any(i is axis for i in last) and not any(i is inner for i in last)
+
+
+def _reduce_vectors(
+    s: Stage,
+    axes: Sequence[Var],
+    extents: Sequence[PrimExpr],
+    store: Callable[[Sequence[PrimExpr], PrimExpr], Stmt],
+    buffer: Buffer,
+    lanes: int,
+) -> Stmt:
+    """Return the reduction with the last spatial axis in vectors, the row buffer as accumulator."""
+    assert s.combiner is not None
+    combiner, start = s.combiner, identity(s.combiner, s.value.dtype)
+    *outer, inner = extents
+    widths = widths_down_from(lanes, inner)
+
+    def line(before: tuple[PrimExpr, ...]) -> Stmt:
+        def update(k: tuple[PrimExpr, ...]) -> Stmt:
+            def one(i: PrimExpr, lane: PrimExpr, w: int) -> Stmt:
+                env = dict(zip((*axes, *s.reduce_axes), (*before, i, *k), strict=True))
+                place = store((*before, i), start)
+                assert isinstance(place, BufferStore)
+                old = BufferLoad(buffer, place.indices)
+                return store((*before, i), combine(combiner, old, replace_exprs(s.value, env)))
+
+            return vector_loop(inner, widths, one)
+
+        clear = vector_loop(inner, widths, lambda i, lane, w: store((*before, i), start))
+        loops = nest([f"k{k}" for k in range(len(s.reduce_axes))], s.reduce_extents, update)
+        return seq(clear, loops)
+
+    return nest([f"j{k}" for k in range(len(outer))], outer, line)
+
+
 def _reduce_element(s: Stage, store: Callable[[PrimExpr], Stmt], lanes: int) -> Stmt:
     """Return the reduction of one element in vectors over the innermost reduction axis."""
     assert s.combiner is not None
@@ -183,7 +229,9 @@ def _reduce_element(s: Stage, store: Callable[[PrimExpr], Stmt], lanes: int) -> 
     loops = nest(
         [f"k{k}" for k in range(len(outer))],
         outer,
-        lambda before: vector_loop(inner, widths, lambda i, lane, w: step(before, i, lane)),
+        lambda before: vector_loop(
+            inner, widths, lambda i, lane, w: step(before, i, lane), needs_lanes=True
+        ),
     )
     start = fill(acc, size, identity(combiner, s.value.dtype))
     finish = store(BufferLoad(acc, (IntImm(0),)))

@@ -86,7 +86,8 @@ def _parse_step(line: str, number: int) -> Step:
         raise LoweringError(f"schedule line {number}: {line!r} is no step: {error}") from None
     if call.func.id not in PRIMITIVES:
         raise LoweringError(
-            f"schedule line {number}: no primitive {call.func.id}; there are {', '.join(PRIMITIVES)}"
+            f"schedule line {number}: no primitive {call.func.id}; there are "
+            f"{', '.join(PRIMITIVES)}"
         )
     return Step(call.func.id, args)
 

@@ -6,8 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import children, walk
-from eqsat.ir.tir import Binary, Buffer, BufferLoad, IntImm, PrimExpr, PrimFunc, Var, binary
+from eqsat.ir.tir import (
+    Binary,
+    Buffer,
+    BufferLoad,
+    IntImm,
+    PrimExpr,
+    PrimFunc,
+    Var,
+    binary,
+    children,
+    walk,
+)
 from eqsat.lowering.schedule._collapse import map_loads
 from eqsat.lowering.schedule._stages import Stage, naive_func, read_stages, replace_exprs
 

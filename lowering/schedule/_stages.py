@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from eqsat.ir._visit import children, rebuild
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Binary,
@@ -23,6 +22,8 @@ from eqsat.ir.tir import (
     Seq,
     Stmt,
     Var,
+    children,
+    rebuild,
     seq,
 )
 from eqsat.lowering._errors import LoweringError
@@ -64,7 +65,7 @@ def combine(combiner: Combiner, a: PrimExpr, b: PrimExpr) -> PrimExpr:
 def naive_func(
     name: str, params: Sequence[Buffer | Var], stages: Sequence[Stage], attrs: Attrs | None = None
 ) -> PrimFunc:
-    """Return the function of one loop nest per stage; buffers that are no parameter are allocated."""
+    """Return the function of one nest per stage; buffers that are no parameter are allocated."""
     allocs = tuple(s.buffer for s in stages if s.buffer not in params)
     body = seq(*(_nest(s) for s in stages))
     return PrimFunc(name, tuple(params), body, allocs, dict(attrs or {}))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import walk
 from eqsat.ir.tir import (
     Binary,
     Buffer,
@@ -23,11 +22,14 @@ from eqsat.ir.tir import (
     binary,
     const,
     seq,
+    walk,
 )
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._contraction import Contraction, ContractionPlan
 from eqsat.lowering.schedule._emit import (
+    flatten_index,
     loop,
+    minimum,
     nest,
     product_of,
     scope,
@@ -36,6 +38,7 @@ from eqsat.lowering.schedule._emit import (
     vector_loop,
     widths_down_from,
 )
+from eqsat.lowering.schedule._pack_operands import OperandPacking
 from eqsat.lowering.schedule._packing import Packing
 from eqsat.lowering.schedule._stages import replace_exprs
 
@@ -61,26 +64,7 @@ class _Group:
     width: int
 
 
-class _Tiler:
-    def __init__(self, c: Contraction, plan: ContractionPlan, target: Target) -> None:
-        self.c = c
-        self.f = c.fused
-        self.plan = plan
-        self.dtype = c.fused.value.dtype
-        self.lanes = target.lanes(self.dtype)
-        self.packings: list[Packing] = []
-        self.ranges = c.fused.ranges()
-        self.num_m: PrimExpr = IntImm(1) if c.m is None else c.extent(c.m)
-        self.num_n = c.extent(c.n)
-        self.outer_extents = [c.extent(v) for v in c.outer]
-        self.a_const = (
-            self._pack_constant(c.a, c.m, plan.mr, "a") if plan.a_mode == "constant" else None
-        )
-        self.b_const = (
-            self._pack_constant(c.b, c.n, plan.nr, "b") if plan.b_mode == "constant" else None
-        )
-        self.width = self._block_width()
-
+class _Tiler(OperandPacking):
     # --- structure -------------------------------------------------------------------------
 
     def run(self) -> Tiled:
@@ -113,13 +97,6 @@ class _Tiler:
             result.append(self.c.b)
         return result
 
-    def _block_width(self) -> int:
-        if self.plan.block_rows:
-            return self.plan.block_rows * self.c.num_columns
-        n = static(self.num_n)
-        width = self.plan.panels * self.plan.nr
-        return width if n is None or width < n else n
-
     def task(
         self,
         outer: dict[Var, PrimExpr],
@@ -139,14 +116,16 @@ class _Tiler:
             padded = -(-self.width // self.lanes) * self.lanes
             b_local = Buffer("b_pack", (IntImm(num_k), IntImm(padded)), self.dtype, "local")
             allocs.append(b_local)
-            stmts.append(self._pack_b(b_local, outer, first_n, block, columns))
+            stmts.append(self.pack_b(b_local, outer, first_n, block, columns))
         first_tile = binary("*", part, per_task)
         count = (
-            per_task if not self.plan.row_tiles else _min(per_task, binary("-", tiles, first_tile))
+            per_task
+            if not self.plan.row_tiles
+            else minimum(per_task, binary("-", tiles, first_tile))
         )
         a_local = None
         if self.plan.a_mode == "packed":
-            a_local, pack = self._pack_a(outer, first_tile, count)
+            a_local, pack = self.pack_a(outer, first_tile, count)
             allocs.append(a_local)
             stmts.append(pack)
         operands = _Operands(outer, first_n, b_local, a_local, first_tile)
@@ -157,7 +136,7 @@ class _Tiler:
         n = static(self.num_n)
         if n is not None and n % self.width == 0:
             return IntImm(self.width)
-        return _min(IntImm(self.width), binary("-", self.num_n, first_n))
+        return minimum(IntImm(self.width), binary("-", self.num_n, first_n))
 
     def _panels(
         self, o: _Operands, columns: PrimExpr, first_tile: PrimExpr, count: PrimExpr
@@ -251,7 +230,7 @@ class _Tiler:
             loop(
                 "i",
                 mr,
-                lambda i, a=a, g=g: _lanes(g.width, lambda l: BufferStore(a, (i, l), zero)),
+                lambda i, a=a, g=g: _lanes(g.width, lambda lane: BufferStore(a, (i, lane), zero)),
                 "unroll",
             )
             for a, g in zip(accs, groups, strict=True)
@@ -263,15 +242,17 @@ class _Tiler:
                 stmts: list[Stmt] = []
                 for acc, g in zip(accs, groups, strict=True):
 
-                    def lane(l: PrimExpr, acc: Buffer = acc, g: _Group = g) -> Stmt:
-                        column = binary("+", offset, binary("+", IntImm(g.offset), l))
+                    def at_lane(lane: PrimExpr, acc: Buffer = acc, g: _Group = g) -> Stmt:
+                        column = binary("+", offset, binary("+", IntImm(g.offset), lane))
                         right = self._b(
-                            o, column, k_flat, k, valid, binary("+", IntImm(g.offset), l)
+                            o, column, k_flat, k, valid, binary("+", IntImm(g.offset), lane)
                         )
-                        old = BufferLoad(acc, (i, l))
-                        return BufferStore(acc, (i, l), Binary("+", old, Binary("*", left, right)))
+                        old = BufferLoad(acc, (i, lane))
+                        return BufferStore(
+                            acc, (i, lane), Binary("+", old, Binary("*", left, right))
+                        )
 
-                    stmts.append(_lanes(g.width, lane))
+                    stmts.append(_lanes(g.width, at_lane))
                 return seq(*stmts)
 
             return loop("i", mr, row, "unroll")
@@ -296,7 +277,7 @@ class _Tiler:
             return loop("k", num_k, lambda k: step(k, ()))
 
         def at(k: tuple[PrimExpr, ...]) -> Stmt:
-            return step(_flatten(k, extents), k)
+            return step(flatten_index(k, extents), k)
 
         return nest([f"k{d}" for d in range(len(extents))], extents, at)
 
@@ -320,7 +301,7 @@ class _Tiler:
         if self.c.m is not None:
             index = binary("+", first_m, i)
             if guarded:
-                index = _min(index, binary("-", self.num_m, IntImm(1)))
+                index = minimum(index, binary("-", self.num_m, IntImm(1)))
             env[self.c.m] = index
         return replace_exprs(self.c.a, env)
 
@@ -350,7 +331,7 @@ class _Tiler:
 
     def _outer_index(self, packing: Packing, o: _Operands) -> PrimExpr:
         variables = [v for v, _ in packing.outer]
-        return _flatten([o.outer[v] for v in variables], [IntImm(n) for _, n in packing.outer])
+        return flatten_index([o.outer[v] for v in variables], [IntImm(n) for _, n in packing.outer])
 
     # --- storing ---------------------------------------------------------------------------
 
@@ -385,14 +366,14 @@ class _Tiler:
                 for acc, g in zip(accs, groups, strict=True):
                     for piece in _exact_groups(min(g.width, valid - g.offset), g.width):
 
-                        def lane(
-                            l: PrimExpr, acc: Buffer = acc, g: _Group = g, p: _Group = piece
+                        def at_lane(
+                            lane: PrimExpr, acc: Buffer = acc, g: _Group = g, p: _Group = piece
                         ) -> Stmt:
-                            at = binary("+", IntImm(p.offset), l)
+                            at = binary("+", IntImm(p.offset), lane)
                             column = binary("+", IntImm(g.offset), at)
                             return element(i, column, BufferLoad(acc, (i, at)))
 
-                        stmts.append(_lanes(piece.width, lane))
+                        stmts.append(_lanes(piece.width, at_lane))
                 return guard(i, seq(*stmts))
 
             return _Store((), loop("i", mr, row, "unroll"))
@@ -404,8 +385,8 @@ class _Tiler:
                 mr,
                 lambda i, a=a, g=g: _lanes(
                     g.width,
-                    lambda l: BufferStore(
-                        spill, (i, binary("+", IntImm(g.offset), l)), BufferLoad(a, (i, l))
+                    lambda lane: BufferStore(
+                        spill, (i, binary("+", IntImm(g.offset), lane)), BufferLoad(a, (i, lane))
                     ),
                 ),
                 "unroll",
@@ -419,117 +400,11 @@ class _Tiler:
             lambda i: guard(
                 i,
                 vector_loop(
-                    valid, widths, lambda j, l, w: element(i, j, BufferLoad(spill, (i, j)))
+                    valid, widths, lambda j, lane, w: element(i, j, BufferLoad(spill, (i, j)))
                 ),
             ),
         )
         return _Store((spill,), seq(*copies, rows))
-
-    # --- packing ---------------------------------------------------------------------------
-
-    def _pack_constant(self, value: PrimExpr, axis: Var | None, tile: int, name: str) -> Packing:
-        assert axis is not None
-        used = {n for n in walk(value) if isinstance(n, Var)}
-        outer = tuple((v, _int(self.c.extent(v))) for v in self.c.outer if v in used)
-        rows = _int(self.c.extent(axis))
-        reduced = tuple(
-            (v, _int(e)) for v, e in zip(self.f.reduce_axes, self.f.reduce_extents, strict=True)
-        )
-        num_outer = _int(product_of([IntImm(n) for _, n in outer]))
-        num_k = _int(product_of([IntImm(n) for _, n in reduced]))
-        shape = (num_outer, -(-rows // tile), num_k, tile)
-        buffer = Buffer(f"{name}_packed", tuple(IntImm(n) for n in shape), self.dtype)
-        loads = [n.buffer for n in walk(value) if isinstance(n, BufferLoad)]
-        packing = Packing(
-            buffer, tuple(dict.fromkeys(loads)), value, outer, (axis, rows), reduced, tile
-        )
-        self.packings.append(packing)
-        return packing
-
-    def _pack_b(
-        self,
-        local: Buffer,
-        outer: dict[Var, PrimExpr],
-        first_n: PrimExpr,
-        block: PrimExpr,
-        columns: PrimExpr,
-    ) -> Stmt:
-        extents = self.f.reduce_extents
-        names = [f"k{d}" for d in range(len(extents))]
-        value = replace_exprs(self.c.b, outer)
-        if self.plan.block_rows:
-            return self._pack_pixel_rows(local, value, block, names)
-        widths = widths_down_from(self.lanes, columns, 2)
-
-        def at(k: tuple[PrimExpr, ...]) -> Stmt:
-            env = dict(zip(self.f.reduce_axes, k, strict=True))
-            return vector_loop(
-                columns,
-                widths,
-                lambda j, l, w: BufferStore(
-                    local,
-                    (_flatten(k, extents), j),
-                    replace_exprs(value, {**env, self.c.n: binary("+", first_n, j)}),
-                ),
-            )
-
-        return nest(names, extents, at)
-
-    def _pack_pixel_rows(
-        self, local: Buffer, value: PrimExpr, block: PrimExpr, names: Sequence[str]
-    ) -> Stmt:
-        rows, width = self.plan.block_rows, self.c.num_columns
-        y, x = Var("y"), Var("x")
-        pixel = binary("+", binary("*", y, IntImm(width)), x)
-        num_rows = _int(self.num_n) // width
-        ranges = self.ranges | {y: (IntImm(0), IntImm(num_rows)), x: (IntImm(0), IntImm(width))}
-        by_pixel = simplify(replace_exprs(value, {self.c.n: pixel}), ranges)
-        extents = self.f.reduce_extents
-        widths = widths_down_from(self.lanes, IntImm(width))
-
-        def at(k: tuple[PrimExpr, ...]) -> Stmt:
-            env = dict(zip(self.f.reduce_axes, k, strict=True))
-
-            def pixel_row(r: PrimExpr) -> Stmt:
-                row = binary("+", binary("*", block, IntImm(rows)), r)
-
-                def store(j: PrimExpr, lane: PrimExpr, w: int) -> Stmt:
-                    column = binary("+", binary("*", r, IntImm(width)), j)
-                    element = replace_exprs(by_pixel, {**env, y: row, x: j})
-                    return BufferStore(local, (_flatten(k, extents), column), element)
-
-                return vector_loop(IntImm(width), widths, store)
-
-            return loop("r", rows, pixel_row)
-
-        return nest(names, extents, at)
-
-    def _pack_a(
-        self, outer: dict[Var, PrimExpr], first_tile: PrimExpr, count: PrimExpr
-    ) -> tuple[Buffer, Stmt]:
-        """Compute the rows of A once into [tile][row][k], k in vectors."""
-        num_k, m, mr = self.c.num_k, self.c.m, self.plan.mr
-        assert num_k is not None and m is not None and self.plan.row_tiles
-        shape = tuple(IntImm(n) for n in (self.plan.row_tiles, mr, num_k))
-        local = Buffer("a_pack", shape, self.dtype, "local")
-        *before, inner = self.f.reduce_extents
-        value = replace_exprs(self.c.a, outer)
-        last = binary("-", self.num_m, IntImm(1))
-        widths = widths_down_from(self.lanes, inner)
-
-        def row(index: tuple[PrimExpr, ...]) -> Stmt:
-            t, i, *k = index
-            at = binary("+", binary("*", binary("+", first_tile, t), IntImm(mr)), i)
-
-            def store(j: PrimExpr, lane: PrimExpr, w: int) -> Stmt:
-                env = dict(zip(self.f.reduce_axes, (*k, j), strict=True)) | {m: _min(at, last)}
-                place = _flatten((*k, j), self.f.reduce_extents)
-                return BufferStore(local, (t, i, place), replace_exprs(value, env))
-
-            return vector_loop(inner, widths, store)
-
-        names = ["mt", "i", *(f"k{d}" for d in range(len(before)))]
-        return local, nest(names, [count, IntImm(mr), *before], row)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -567,22 +442,6 @@ def _exact_groups(width: int, most: int) -> list[_Group]:
         else:
             w //= 2
     return groups
-
-
-def _flatten(index: Sequence[PrimExpr], extents: Sequence[PrimExpr]) -> PrimExpr:
-    result: PrimExpr = IntImm(0)
-    for i, e in zip(index, extents, strict=True):
-        result = binary("+", binary("*", result, e), i)
-    return result
-
-
-def _min(a: PrimExpr, b: PrimExpr) -> PrimExpr:
-    return binary("min", a, b)
-
-
-def _int(e: PrimExpr) -> int:
-    assert isinstance(e, IntImm)
-    return e.value
 
 
 def _ceildiv(e: PrimExpr, k: int) -> PrimExpr:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eqsat.ir._simplify import simplify
-from eqsat.ir._visit import walk
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Buffer,
@@ -20,6 +19,7 @@ from eqsat.ir.tir import (
     Var,
     binary,
     seq,
+    walk,
 )
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import map_loads
@@ -66,8 +66,8 @@ class Fused:
 def fuse_epilogue(func: PrimFunc) -> Fused | None:
     """Return the reduction of `func` over the axes of its output.
 
-    `func` is one reduction, alone or followed by one pointwise stage that reads each of its elements
-    once; None for anything else.
+    `func` is one reduction, alone or followed by one pointwise stage that reads each of its
+    elements once; None for anything else.
     """
     stages = read_stages(func)
     first = stages[0]

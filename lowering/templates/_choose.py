@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from eqsat.ir._visit import walk
-from eqsat.ir.tir import Buffer, BufferLoad, PrimFunc, Var
+from eqsat.ir.tir import Buffer, BufferLoad, PrimFunc, Var, walk
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._collapse import collapse_axes
 from eqsat.lowering.schedule._contraction import Contraction, ContractionPlan, plan, recognise
@@ -22,9 +21,11 @@ from eqsat.lowering.schedule._window import Fused, fuse_epilogue, tile_window
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scheduled:
-    """A scheduled function. `origin[k]` is the position of `func.params[k]` among the parameters of the
-    naive function; parameters beyond are packed constants, one per packing, whose sources are
-    parameters of `naive`. `steps` applied to the given function make `func`.
+    """A scheduled function.
+
+    `origin[k]` is the position of `func.params[k]` among the parameters of the naive function;
+    parameters beyond are packed constants, one per packing, whose sources are in `naive`.
+    `steps` applied to the given function make `func`.
     """
 
     func: PrimFunc

@@ -10,7 +10,7 @@ import pytest
 from eqsat.backends import Executable, compile_program
 from eqsat.ir import TensorType
 from eqsat.ir.tir import Binary, Buffer, IntImm, PrimExpr, PrimFunc, Var
-from eqsat.lowering._program import Launch, NativeProgram, Slot
+from eqsat.lowering import Launch, NativeProgram, Slot
 from eqsat.shapes import Dim, sym
 
 MakeProgram = Callable[..., NativeProgram]
@@ -48,7 +48,14 @@ def make_program() -> MakeProgram:
         inputs = tuple(range(first_output))
         outputs = tuple(range(first_output, len(slots)))
         return NativeProgram(
-            func.name, slots, (launch,), inputs, outputs, workspace_bytes=0, **fields
+            func.name,
+            slots,
+            (launch,),
+            inputs,
+            outputs,
+            workspace_bytes=0,
+            is_tuple=num_outputs > 1,
+            **fields,
         )
 
     return make

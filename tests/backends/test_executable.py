@@ -30,7 +30,7 @@ from eqsat.ir.tir import (
     Var,
     shape_var,
 )
-from eqsat.lowering._program import Launch, NativeProgram, Slot
+from eqsat.lowering import Launch, NativeProgram, Slot
 from eqsat.shapes import Facts, sym
 
 MakeProgram = Callable[..., NativeProgram]
@@ -166,7 +166,7 @@ def test_a_symbol_is_solved_from_a_linear_size(make_program: MakeProgram) -> Non
     f = PrimFunc("odd", (x, y), loops([n], lambda i: BufferStore(y, (i,), BufferLoad(x, (i * 2,)))))
     exe = compile_program(make_program(f), cache=False)
     np.testing.assert_array_equal(exe(np.arange(7, dtype=f32)), [0, 2, 4])
-    with pytest.raises(RuntimeCheckError, match="no size of n makes .* equal 6"):
+    with pytest.raises(RuntimeCheckError, match=r"no size of n makes .* equal 6"):
         exe(np.arange(6, dtype=f32))
 
 
@@ -193,7 +193,10 @@ def two_step_program() -> NativeProgram:
     )
     f = PrimFunc(
         "bias", (a, c, b),
-        loops([n, IntImm(4)], lambda i, j: BufferStore(b, (i, j), BufferLoad(a, (i, j)) + BufferLoad(c, (j,)))),
+        loops(
+            [n, IntImm(4)],
+            lambda i, j: BufferStore(b, (i, j), BufferLoad(a, (i, j)) + BufferLoad(c, (j,))),
+        ),
     )  # fmt: skip
     slots = (
         Slot("x", ty, "input"),
@@ -232,6 +235,7 @@ def test_profile_and_texts() -> None:
     assert 0 < profile.total_s < 1
     assert "add again" in str(profile)
     assert "<table" in profile._repr_html_() or "<pre" in profile._repr_html_()
+    assert "def bias(" in exe.as_text("tir")
     assert "define void" in exe.as_text("llvm")
     assert "ret" in exe.as_text("asm")
     with pytest.raises(ValueError, match="as_text knows 'tir', 'llvm' and 'asm'"):

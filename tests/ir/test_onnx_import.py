@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eqsat.ir import MatchCast
 from eqsat.ir.frontend import ImportModelError, from_onnx
-from eqsat.shapes import sym
+from eqsat.shapes import EqsatError, sym
 from tests.models._agree import check_agrees, interpreted, result_types
 
 F, I = TensorProto.FLOAT, TensorProto.INT64  # noqa: E741
@@ -134,7 +134,7 @@ def test_fixing_a_name_fixes_expressions_of_it() -> None:
 
 
 def test_unknown_dims_name_is_refused() -> None:
-    with pytest.raises(ImportModelError, match="names batch, but the symbolic dims .* are n"):
+    with pytest.raises(ImportModelError, match=r"names batch, but the symbolic dims .* are n"):
         from_onnx(small_model(), dims={"batch": 1})
     with pytest.raises(ImportModelError, match="gives n the size -1; it is at least 0"):
         from_onnx(small_model(), dims={"n": -1})
@@ -224,7 +224,23 @@ def test_sizes_that_must_agree_are_checked_by_match_cast() -> None:
     assert [str(b.type) for b in casts] == ["float32[n]"]
 
 
-# Control flow, functions, constants ----------------------------------------------------------------
+def test_a_reshape_that_may_not_fit_is_checked_by_match_cast() -> None:
+    proto = model(
+        [node("Reshape", "x target", "y")], [tensor("x", ["n", 6])], [tensor("y", None)],
+        [const("target", [-1, 4])],
+    )  # fmt: skip
+    module = check_agrees(proto, {"x": f32(2, 6)}, dims={"n": 2})
+    with pytest.raises(EqsatError, match=r"got float32\[18\]"):
+        interpreted(module, {"x": f32(3, 6)})
+
+
+def test_a_squeeze_whose_rank_depends_on_sizes_is_refused() -> None:
+    proto = model([node("Squeeze", "x", "y")], [tensor("x", ["n", 1])], [tensor("y", None)])
+    with pytest.raises(ImportModelError, match="without axes, whether a symbolic axis is dropped"):
+        from_onnx(proto)
+
+
+# Control flow, functions, constants --------------------------------------------------------------
 
 
 def branches(condition: bool) -> onnx.ModelProto:
@@ -316,6 +332,18 @@ def test_sparse_constants(places: list[Any]) -> None:
     module = from_onnx(model(nodes, [tensor("x", [2, 3])], [tensor("y", None)]))
     (result,) = interpreted(module, {"x": np.zeros((2, 3), np.float32)})
     np.testing.assert_array_equal(result, [[0, 5, 0], [0, 6, 0]])
+
+
+def test_sparse_weights() -> None:
+    proto = model([node("Add", "x v", "y")], [tensor("x", [2, 3])], [tensor("y", None)])
+    proto.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(const("v", [5, 6], "float32"), const("i", [1, 4]), [2, 3])
+    )
+    (result,) = interpreted(from_onnx(proto), {"x": np.zeros((2, 3), np.float32)})
+    np.testing.assert_array_equal(result, [[0, 5, 0], [0, 6, 0]])
+    proto.graph.sparse_initializer[0].indices.CopyFrom(const("i", [1, 9]))
+    with pytest.raises(ImportModelError, match=r"weight v is damaged|no valid ONNX model"):
+        from_onnx(proto)
 
 
 def test_identity_chains_leave_nothing() -> None:

@@ -1,5 +1,7 @@
 """Every ONNX operator that is imported, against onnxruntime, by a table of single-node models."""
 
+# ruff: noqa: E501  # one case, one line: the table is read as one
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +21,12 @@ F32, F64, I64, I32, BOOL = "float32", "float64", "int64", "int32", "bool"
 
 @dataclass(frozen=True)
 class Case:
-    """One node. `inputs`: a shape is random float32 data, `(dtype, shape)` random data of that dtype,
-    an array a constant, None an absent input. A size that is a string is symbolic (3 at run time, or
-    what `dims` says)."""
+    """One node.
+
+    `inputs`: a shape is random float32 data, `(dtype, shape)` random data of that dtype, an array a
+    constant, None an absent input. A size that is a string is symbolic, with the value that `dims`
+    says, else 3.
+    """
 
     op: str
     inputs: Sequence[Any]
@@ -360,6 +365,30 @@ PRODUCTS = [
     Case("GlobalMaxPool", [(2, 3, 4)]),
 ]  # fmt: skip
 
+QKV = [("n", 2, "s", 4), ("n", 2, "t", 4), ("n", 2, "t", 4)]
+COMPOSED = [
+    Case("Attention", QKV, opset=23, dims={"s": 5, "t": 7}),
+    Case("Attention", [(1, 2, 5, 4), (1, 2, 7, 4), (1, 2, 7, 4)], {"is_causal": 1}, opset=23),
+    Case("Attention", [(1, 4, 5, 4), (1, 2, 7, 4), (1, 2, 7, 4), (5, 7)], opset=23),
+    Case("Attention", [("n", 5, 8), ("n", 7, 8), ("n", 7, 8)],
+         {"q_num_heads": 2, "kv_num_heads": 2}, opset=23),
+    Case("RotaryEmbedding", [("n", 2, "s", 4), ("n", "s", 2), ("n", "s", 2)], opset=23),
+    Case("Swish", [(2, 3)], opset=24),
+    Case("BlackmanWindow", [s(8, I64)]),
+    Case("CenterCropPad", [(5, 6), c(3, 4)], opset=18),
+    Case("SoftmaxCrossEntropyLoss", [(3, 4), c(1, 2, 0)]),
+    Case("DynamicQuantizeLinear", [(2, 3)], outputs=3),
+    Case("QuantizeLinear", [("n", 3), s(0.1), s(3, "uint8")]),
+    Case("QuantizeLinear", [(2, 3), s(0.01), s(-3, "int8")]),
+    Case("QuantizeLinear", [(2, 3), s(0.1)]),
+    Case("QuantizeLinear", [(4,), c(0.1, dtype=F32), c(1, dtype="uint8")]),
+    Case("QuantizeLinear", [(2, 3), c(0.1, 0.2, 0.3, dtype=F32), c(1, 2, 3, dtype="int8")]),
+    Case("DequantizeLinear", [("uint8", ("n", 3)), s(0.1), s(3, "uint8")], low=0, high=255),
+    Case("DequantizeLinear", [(I32, (2, 3)), s(0.1)], low=-99, high=99),
+    Case("DequantizeLinear", [("uint8", (2, 3)), c(0.1, 0.2, dtype=F32), c(1, 2, dtype="uint8")],
+         {"axis": 0}, low=0, high=255),
+]  # fmt: skip
+
 _NO = np.zeros(0, np.float32)
 RESIZE = [
     Case("Resize", [(1, 2, 3, 4), None, None, c(1, 2, 6, 8)], {"mode": mode})
@@ -386,7 +415,7 @@ RESIZE = [
     Case("Upsample", [(1, 2, 3, 4)], {"mode": "nearest", "scales": [1.0, 1.0, 2.0, 3.0]}, opset=7),
 ]  # fmt: skip
 
-CASES = [*POINTWISE, *SHAPES, *REDUCTIONS, *PRODUCTS, *RESIZE]
+CASES = [*POINTWISE, *SHAPES, *REDUCTIONS, *PRODUCTS, *RESIZE, *COMPOSED]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -303,7 +303,8 @@ def test_register_op_adds_and_rejects() -> None:
 
 def test_null_and_constants_are_operands() -> None:
     call = make_call(op("linear"), F32, np.zeros((3, 5), np.float32), None)
-    assert isinstance(call.args[0], Constant) and isinstance(call.args[2], NullValue)
+    assert isinstance(call.args[0], Constant)
+    assert isinstance(call.args[2], NullValue)
     assert call.type == TensorType((4, 3), "float32")
 
 
@@ -311,3 +312,87 @@ def test_typecheck_error_names_the_call() -> None:
     with pytest.raises((TypeCheckError, ShapeError)) as error:
         make_call(op("matmul"), F32, F32)
     assert "in matmul(float32[4, 5], float32[4, 5])" in error.value.__notes__[0]
+
+
+# An oracle that shares no line with ours: onnxruntime.
+
+
+def _onnxruntime(optype: str, inputs: list[Any], attrs: Mapping[str, Any]) -> Any:
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    kinds = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    names = [f"x{k}" if a is not None else "" for k, a in enumerate(inputs)]
+    given = {n: a for n, a in zip(names, inputs, strict=True) if n}
+    infos = [
+        helper.make_tensor_value_info(n, kinds[a.dtype.name], a.shape) for n, a in given.items()
+    ]
+    node = helper.make_node(optype, names, ["y"], **attrs)
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", infos, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, given)[0]
+
+
+def _agree(name: str, args: list[Any], attrs: Mapping[str, Any], expected: Any) -> None:
+    o = op(name)
+    np.testing.assert_allclose(
+        o.reference(*args, **o.fill_attrs(attrs)), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def _normal(*shape: int) -> Any:
+    return np.random.default_rng(3).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("step", [(1, 1), (2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 2, 0, 1)])
+def test_convolutions_match_onnxruntime(
+    groups: int, step: tuple[int, int], pads: tuple[int, ...]
+) -> None:
+    stride, dilation = ([s, s] for s in step)
+    x, onnx_attrs = _normal(2, 4, 9, 8), {"group": groups, "pads": pads}
+    onnx_attrs |= {"strides": stride, "dilations": dilation}
+    attrs = {"groups": groups, "padding": pads, "strides": stride, "dilation": dilation}
+    w = _normal(6, 4 // groups, 3, 2)
+    _agree("nn.conv2d", [x, w], attrs, _onnxruntime("Conv", [x, w], onnx_attrs))
+    w = _normal(4, 6 // groups, 3, 2)
+    expected = _onnxruntime("ConvTranspose", [x, w], onnx_attrs)
+    _agree("nn.conv2d_transpose", [x, w], attrs, expected)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 0)])
+def test_pooling_matches_onnxruntime(
+    ceil_mode: bool, count_include_pad: bool, pads: tuple[int, ...]
+) -> None:
+    x = _normal(1, 2, 8, 7)
+    window = {"strides": [2, 2], "ceil_mode": int(ceil_mode), "pads": pads, "kernel_shape": [3, 3]}
+    attrs = {"pool_size": 3, "strides": 2, "padding": pads, "ceil_mode": ceil_mode}
+    _agree("nn.max_pool2d", [x], attrs, _onnxruntime("MaxPool", [x], window))
+    expected = _onnxruntime(
+        "AveragePool", [x], window | {"count_include_pad": int(count_include_pad)}
+    )
+    _agree("nn.avg_pool2d", [x], attrs | {"count_include_pad": count_include_pad}, expected)
+
+
+@pytest.mark.parametrize("size", [(10, 12), (3, 4), (7, 1)])
+@pytest.mark.parametrize(
+    "mode", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"]
+)
+@pytest.mark.parametrize(
+    ("method", "rounding"),
+    [("linear", "floor"), ("cubic", "floor")]
+    + [("nearest", r) for r in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")],
+)
+def test_resize_matches_onnxruntime(
+    size: tuple[int, int], mode: str, method: str, rounding: str
+) -> None:
+    x, sizes = _normal(1, 2, 5, 6), np.array([1, 2, *size], np.int64)
+    onnx_attrs = {"mode": method, "coordinate_transformation_mode": mode, "nearest_mode": rounding}
+    attrs = {"method": method, "coordinate_transformation_mode": mode, "rounding_method": rounding}
+    expected = _onnxruntime("Resize", [x, None, None, sizes], onnx_attrs)
+    _agree("image.resize2d", [x, size], attrs, expected)

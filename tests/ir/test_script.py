@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ml_dtypes import bfloat16
+
 from eqsat.ir import (
     BindingBlock,
     BlockBuilder,
@@ -38,9 +42,6 @@ from eqsat.ir.script import (
     print_primfunc,
 )
 from eqsat.shapes import EqsatError, sym
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from ml_dtypes import bfloat16
 
 Golden = Callable[[str, str], None]
 
@@ -246,7 +247,7 @@ ERRORS = {
     "attribute_kind": 'lv = R.nn.softmax(x, axis="a")',
     "too_many_arguments": "lv = R.nn.relu(x, x)",
     "missing_operand": "lv = R.add(x)",
-    "shape_mismatch": "lv = R.add(x, R.const([1.0, 2.0, 3.0]))\n        lv1 = R.add(y, R.const([1.0, 2.0]))",
+    "shape_mismatch": "lv = R.add(y, R.const([1.0, 2.0]))",
     "annotation_mismatch": 'lv: R.Tensor((5, n), "float32") = R.nn.relu(x)',
     "unknown_symbol": 'lv = R.match_cast(x, R.Tensor((4, k), "float32"))',
     "wrong_type": "lv: R.Tensr = R.nn.relu(x)",
@@ -320,7 +321,7 @@ def test_mutated_texts_only_raise_our_errors() -> None:
     )
     started = time.perf_counter()
     for k in range(2000):
-        source = tokens if k % 20 == 0 else small
+        source = tokens if k % 8 == 0 else small
         mutated = list(source)
         for _ in range(rng.choice((1, 1, 2, 4))):
             at = rng.randrange(len(mutated))

@@ -1,22 +1,20 @@
 """TVM 0.27 reads what we print, and we read what it prints."""
 
+# ruff: noqa: E501 - TVMScript as TVM prints it has long lines.
+
 from __future__ import annotations
 
-import random
-import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from eqsat.ir import ALL_OPS
+
+from eqsat.ir import IRModule, PrimFunc
 from eqsat.ir._structural import structural_equal
 from eqsat.ir._wellformed import check_well_formed
 from eqsat.ir.script import parse_module, print_module
 
 pytestmark = pytest.mark.peer
-HERE = Path(__file__).parent
 tvm = pytest.importorskip("tvm", reason="TVM is not installed")
 
 
@@ -24,7 +22,7 @@ def _printed(module: Any, *, pep695: bool = False) -> str:
     return module.script(show_meta=True, extra_config={"relax.use_pep695": pep695})
 
 
-PROGRAM = '''
+PROGRAM = """
 @I.ir_module
 class Module:
     @T.prim_func(private=True, s_tir=True)
@@ -84,7 +82,7 @@ class Module:
         else:
             z: R.Tensor((4, n), dtype="float32") = R.subtract(gv, R.const(0.1, "float32"))
         return (z, u)
-'''
+"""
 
 
 def test_tvm_reads_our_text_and_we_read_its() -> None:
@@ -97,7 +95,23 @@ def test_tvm_reads_our_text_and_we_read_its() -> None:
 def test_we_read_type_parameters() -> None:
     theirs = tvm.script.from_source(print_module(parse_module(PROGRAM)), check_well_formed=False)
     for pep695 in (False, sys.version_info >= (3, 12)):
-        assert structural_equal(parse_module(PROGRAM), parse_module(_printed(theirs, pep695=pep695)))
-    text = "@R.function\ndef main[n](x: R.Tensor((n, n * 2))) -> R.Tensor((n, n * 2)):\n    return x"
+        assert structural_equal(
+            parse_module(PROGRAM), parse_module(_printed(theirs, pep695=pep695))
+        )
+    text = (
+        "@R.function\ndef main[n](x: R.Tensor((n, n * 2))) -> R.Tensor((n, n * 2)):\n    return x"
+    )
     quoted = '@R.function\ndef main(x: R.Tensor(("n", "n * 2"))) -> R.Tensor(("n", "n * 2")):\n    return x'
     assert structural_equal(parse_module(text), parse_module(quoted))
+
+
+def test_we_read_what_tvm_lowers_to() -> None:
+    module = parse_module(PROGRAM)
+    only = {k: v for k, v in module.functions.items() if k == "fused"}
+    theirs = tvm.script.from_source(print_module(IRModule(only)))
+    lowered = tvm.relax.transform.LegalizeOps()(theirs)
+    read = parse_module(_printed(lowered))
+    assert sum(isinstance(f, PrimFunc) for f in read.functions.values()) == 2
+    check_well_formed(read)
+    back = tvm.script.from_source(print_module(read))
+    assert structural_equal(parse_module(_printed(back)), read)

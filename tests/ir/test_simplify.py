@@ -66,7 +66,7 @@ def random_expr(
     return Binary(op, operand(), operand())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_equal_everywhere_with_constant_ranges(seed: int) -> None:
     rng = random.Random(seed)
     ranges = {i: (rng.choice([-3, 0, 2]), rng.randint(1, 9)), j: (0, rng.randint(1, 9))}
@@ -81,7 +81,7 @@ def test_equal_everywhere_with_constant_ranges(seed: int) -> None:
             assert value(simple, env) == value(e, env), (e, simple, env)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_equal_everywhere_with_symbolic_ranges(seed: int) -> None:
     rng = random.Random(seed)
     extents: list[PrimExpr] = [H, W, H * W, W + 1, N * H * W]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from eqsat.ir import (
     Binding,
     BindingBlock,

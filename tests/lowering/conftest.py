@@ -1,4 +1,4 @@
-"""Building kernels from operators, and running lowered programs through the TensorIR interpreter."""
+"""Kernels from operators, and lowered programs run through the TensorIR interpreter."""
 
 from __future__ import annotations
 
@@ -123,49 +123,41 @@ def _size(e: PrimExpr, env: Mapping[str, int]) -> int:
 
 def reference(module: IRModule, inputs: Sequence[Array], env: Mapping[str, int]) -> list[Array]:
     """Return what main returns by the operators' references."""
+    result = _call(module, module.relax_function(), inputs, env)
+    return list(result) if isinstance(result, (tuple, list)) else [result]
 
-    def call(function: Function, args: Sequence[Any]) -> Any:
-        values: dict[Var, Any] = dict(zip(function.params, args, strict=True))
 
-        def value(e: Expr) -> Any:
-            match e:
-                case Var():
-                    return values[e]
-                case Constant():
-                    return e.value
-                case Tuple(fields):
-                    return tuple(value(f) for f in fields)
-                case TupleGetItem(t, index):
-                    return value(t)[index]
-                case ShapeExpr(dims):
-                    return tuple(evaluate(d, env) for d in dims)
-                case NullValue():
-                    return None
-                case Call(GlobalVar() as callee, operands):
-                    target = module.functions[callee.name]
-                    assert isinstance(target, Function)
-                    return call(target, [value(a) for a in operands])
-                case Call(OpDef() as op, operands, attrs):
-                    given = [value(a) for a in operands]
-                    given += [None] * (len(op.operands) - len(given))
-                    given = [
-                        list(g)
-                        if isinstance(g, tuple) and g and isinstance(g[0], np.ndarray)
-                        else g
-                        for g in given
-                    ]
-                    plain = {k: _plain(v, env) for k, v in attrs.items()}
-                    return op.reference(*given, **plain)
-                case _:
-                    raise AssertionError(f"unexpected {type(e).__name__}")
+def _call(module: IRModule, function: Function, args: Sequence[Any], env: Mapping[str, int]) -> Any:
+    values: dict[Var, Any] = dict(zip(function.params, args, strict=True))
 
-        for block in function.body.blocks:
-            for b in block.bindings:
-                values[b.var] = value(b.value)
-        return value(function.body.result)
+    def value(e: Expr) -> Any:
+        match e:
+            case Var():
+                return values[e]
+            case Constant():
+                return e.value
+            case Tuple(fields):
+                return [value(f) for f in fields]
+            case TupleGetItem(t, index):
+                return value(t)[index]
+            case ShapeExpr(dims):
+                return tuple(evaluate(d, env) for d in dims)
+            case NullValue():
+                return None
+            case Call(GlobalVar() as callee, operands):
+                target = module.relax_function(callee.name)
+                return _call(module, target, [value(a) for a in operands], env)
+            case Call(OpDef() as op, operands, attrs):
+                given = [value(a) for a in operands]
+                given += [None] * (len(op.operands) - len(given))
+                return op.reference(*given, **{k: _plain(v, env) for k, v in attrs.items()})
+            case _:
+                raise AssertionError(f"unexpected {type(e).__name__}")
 
-    result = call(module.relax_function(), inputs)
-    return list(result) if isinstance(result, tuple) else [result]
+    for block in function.body.blocks:
+        for b in block.bindings:
+            values[b.var] = value(b.value)
+    return value(function.body.result)
 
 
 def _plain(v: Any, env: Mapping[str, int]) -> Any:

@@ -106,3 +106,19 @@ def test_narrow_floats(random: Any) -> None:
     x = bb.input("x", (4, 6), "float16")
     y = bb.call(ALL_OPS["matmul"], x, random(6, 6).astype(np.float16))
     assert lower_module(bb.module(y), target=Target()).launches
+
+
+def test_symbol_that_no_input_binds_is_an_error() -> None:
+    bb = BlockBuilder()
+    x = bb.input("x", (1, 4), "float32")
+    module = bb.module(bb.call(ALL_OPS["broadcast_to"], x, (n, 4)))
+    with pytest.raises(LoweringError, match=r"no input's shape has n"):
+        lower_module(module, target=Target())
+
+
+def test_view_of_a_constant_is_a_constant(check: Any, random: Any) -> None:
+    bb = BlockBuilder()
+    x = bb.input("x", (4, 6), "float32")
+    w = bb.call(ALL_OPS["reshape"], Constant(random(3, 2, 5)), (6, 5))
+    program = check(bb.module(bb.call(ALL_OPS["matmul"], x, w)), random(4, 6))
+    assert any(s.name.endswith("packed") for s in program.slots)

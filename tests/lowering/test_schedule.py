@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eqsat.ir import te
@@ -43,18 +43,24 @@ def run(func: PrimFunc) -> np.ndarray[Any, Any]:
 SCHEDULES = {
     "naive": "",
     "split exact": "split(block='c', loop='j', factor=3)",
-    "split with a rest": "split(block='c', loop='i', factor=4)\nsplit(block='d', loop='j', factor=4)",
+    "split with a rest": (
+        "split(block='c', loop='i', factor=4)\nsplit(block='d', loop='j', factor=4)"
+    ),
     "split reduction": "split(block='c', loop='r', factor=3)",
     "fuse": "fuse(block='d', outer='i', inner='j')\nsplit(block='d', loop='i_j_f', factor=8)",
     "reorder": "reorder(block='c', loops=('r', 'i', 'j'))\ndecompose_reduction(block='c')",
-    "kinds": "annotate(block='d', loop='i', kind='parallel')\nannotate(block='d', loop='j', kind='vectorized')",
+    "kinds": (
+        "annotate(block='d', loop='i', kind='parallel')\n"
+        "annotate(block='d', loop='j', kind='vectorized')"
+    ),
     "collapse": "collapse_axes()",
     "decompose": "decompose_reduction(block='c')",
     "decompose split": "split(block='c', loop='r', factor=3)\ndecompose_reduction(block='c')",
     "window": "collapse_axes()\ntile_window()",
     "rows": "collapse_axes()\ntile_rows(num_row_axes=2, in_output=())",
     "contraction": (
-        "tile_contraction(a_mode='in_place', b_mode='packed', mr=2, nr=4, panels=1, row_tiles=2, block_rows=0)"
+        "tile_contraction(a_mode='in_place', b_mode='packed', mr=2, nr=4, panels=1, "
+        "row_tiles=2, block_rows=0)"
     ),
 }
 
@@ -81,6 +87,7 @@ def test_inline() -> None:
     np.testing.assert_array_equal(out, given_x.T * 2 + 1)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from("ijr"))
 def test_any_two_splits(first: int, second: int, loop: str) -> None:
     schedule = (
@@ -90,6 +97,7 @@ def test_any_two_splits(first: int, second: int, loop: str) -> None:
     run(apply(matmul_relu(), schedule, TARGET))
 
 
+@settings(deadline=None, max_examples=25)
 @given(
     st.integers(1, 6),
     st.sampled_from([4, 8]),

@@ -1,4 +1,4 @@
-"""Every template, over static, symbolic, tail and empty shapes, against the operators' references."""
+"""Every template over static, symbolic, tail and empty shapes, against operators' references."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 import pytest
 
 from eqsat.ir.script import print_primfunc
+from eqsat.lowering import Target
+from eqsat.lowering._compose import compose
+from eqsat.lowering._to_tir import to_tir
+from eqsat.lowering.schedule import apply, parse_schedule, schedule_text
+from eqsat.lowering.templates import schedule
 from eqsat.shapes import sym
 
 n, s = sym("n"), sym("s")
@@ -210,3 +215,39 @@ def test_flops_of_matmul(check: Any, build: Any, random: Any) -> None:
     program = check(build(matmul, (n, 5), (5, 7)), random(4, 5), random(5, 7), n=4)
     assert program.launches[0].flops == 70 * n
     assert program.launches[0].bytes_moved == 4 * (5 * n + 35 + 7 * n)
+
+
+def test_expensive_term_that_is_read_twice_stays_pointwise(
+    check: Any, build: Any, random: Any
+) -> None:
+    def kernel(o: Any, x: Any) -> Any:
+        y = o("exp", x)
+        return o("divide", y, o("add", y, np.array(1, np.float32)))
+
+    program = check(build(kernel, (3, 5)), random(3, 5))
+    assert [launch.template for launch in program.launches] == ["pointwise"]
+
+
+def test_deep_sharing_does_not_blow_up(check: Any, build: Any, random: Any) -> None:
+    def kernel(o: Any, x: Any) -> Any:
+        for _ in range(14):
+            x = o("multiply", x, o("tanh", x))
+        return x
+
+    assert check(build(kernel, (3, 9)), random(3, 9)).launches
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_make_the_function(name: str, build: Any, random: Any) -> None:
+    kernel, operands, _, _ = CASES[name]
+    given = operands_of(operands, random)
+    composed = compose(build(kernel, *given)["kernel"])
+    if len(composed.outputs) > 1:
+        return
+    naive = to_tir("f", (*composed.params, *composed.outputs), composed.stages)
+    target = Target(vector_bits=128)
+    known = [k for k, o in enumerate(given) if isinstance(o, np.ndarray)]
+    found = schedule(naive, known, target)
+    assert found is not None
+    again = apply(naive, parse_schedule(schedule_text(found.steps)), target)
+    assert print_primfunc(again) == print_primfunc(found.func)

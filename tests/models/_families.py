@@ -58,7 +58,7 @@ class Writer:
         return self.op("LayerNormalization", x, self.near(1, width), self.near(0, width), axis=-1)
 
     def group_norm(self, x: str, channels: int, groups: int) -> str:
-        """GroupNorm as torch exports it before opset 21: reshape, InstanceNormalization, reshape."""
+        """GroupNorm as torch exports it before opset 21, by InstanceNormalization."""
         shape = self.op("Shape", x)
         grouped = self.op("Reshape", x, self.ints(0, groups, -1))
         ones, zeros = self.const(np.ones(groups)), self.const(np.zeros(groups))
@@ -106,8 +106,11 @@ class Writer:
 
 
 def unet() -> onnx.ModelProto:
-    """One level of a diffusion U-Net: residual blocks with a time embedding, attention over the image,
-    down by a strided convolution, up by Resize and by ConvTranspose, a skip connection."""
+    """One level of a diffusion U-Net.
+
+    Residual blocks with a time embedding, attention over the image, down by a strided convolution,
+    up by Resize and by ConvTranspose, a skip connection.
+    """
     w, c = Writer(1), 8
     half = w.const(np.exp(-np.log(10000.0) * np.arange(4) / 4)[None])
     angle = w.op("Mul", w.op("Unsqueeze", w.op("Cast", "t", to=1), w.ints(1)), half)
@@ -135,7 +138,7 @@ def unet() -> onnx.ModelProto:
 
 
 def whisper() -> onnx.ModelProto:
-    """An audio encoder: two conv1d with GELU, positions, transformer; a causal decoder layer on it."""
+    """An audio encoder (two conv1d with GELU, positions, transformer), a causal decoder on it."""
     w, width, mels = Writer(2), 16, 6
     x = w.op("Conv", "mel", w.weight(width, mels, 3), w.near(0, width), pads=[1, 1])
     x = w.op(
@@ -180,8 +183,10 @@ def vit() -> onnx.ModelProto:
 
 
 def llm() -> onnx.ModelProto:
-    """A decoder layer with RMS norm, rotary embedding, grouped heads, causal mask, gated MLP, in the
-    operators of opset 23 where they exist."""
+    """A decoder layer in the operators of opset 23.
+
+    RMS norm, rotary embedding, grouped heads, causal mask, gated MLP.
+    """
     w, width, heads, kv_heads, head = Writer(4), 16, 4, 2, 4
     x = w.op("Gather", w.near(0, 20, width), "ids")
     y = w.op("RMSNormalization", x, w.near(1, width), axis=-1, epsilon=1e-6)

@@ -77,7 +77,7 @@ def check_export(model: onnx.ModelProto, sizes: list[dict[str, int]], shapes: li
 
 
 def test_import_copies_no_weights(tmp_path: Path) -> None:
-    """What is imported holds the file's bytes once: importing a large weight allocates little more."""
+    """The file's bytes, the protobuf's and the array's: no more than that is ever held."""
     import tracemalloc
 
     weight = np.zeros((4096, 512), np.float32)

@@ -12,6 +12,7 @@ import pytest
 
 from eqsat.ir import TensorType
 from eqsat.rules import (
+    ROUNDING,
     AttrConst,
     Bindings,
     BuiltNumber,
@@ -221,7 +222,7 @@ def _first(k: int) -> int:
 def test_attribute_variables_and_shapes() -> None:
     mine = RuleSet("mine")
 
-    @mine.rule(source="test")
+    @mine.rule(source="test", numerics=ROUNDING)
     def softmax(x: Float, k: IntAttr, s: Dims, c: Number) -> Sides:
         inner = ops.nn.softmax(ops.reshape(x, s) + c, axis=k)
         return ops.log(inner), ops.nn.log_softmax(ops.reshape(x, s) + c, axis=compute(_first, k))

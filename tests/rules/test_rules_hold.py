@@ -31,6 +31,12 @@ def test_no_certificate_without_rule(rule_set: RuleSet) -> None:
     assert set(read_certificates(rule_set)) == {r.name for r in rule_set.rules}
 
 
+@pytest.mark.parametrize("rule_set", ALL_RULE_SETS, ids=lambda s: s.name)
+def test_no_guard_is_idle(rule_set: RuleSet) -> None:
+    for certificate in read_certificates(rule_set).values():
+        assert set(certificate.guards.values()) <= {"needed", "profit"}, certificate
+
+
 @pytest.mark.parametrize("rule", known_false.rules, ids=lambda r: r.name)
 def test_false_rule_is_rejected(rule: Rule) -> None:
     result = check_rule(rule)
