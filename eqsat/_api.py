@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +14,21 @@ from eqsat._report import PhaseTime, Report, RuleGain
 from eqsat._snapshot import Cover, Snapshot
 from eqsat.backends import available_cpus, compile_program, host_target
 from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, load_profile, variants
-from eqsat.ir import Function, IRModule, TensorType, interpret
+from eqsat.ir import (
+    REQUIRES,
+    Function,
+    IRModule,
+    TensorType,
+    interpret,
+    requirement_text,
+    size_requirements,
+)
 from eqsat.ir.frontend import from_onnx
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
 from eqsat.lowering import lower_module
 from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
-from eqsat.shapes import EqsatError, Facts, symbols
+from eqsat.shapes import EqsatError, Equal, Facts, symbols
 
 if TYPE_CHECKING:
     from eqsat._saturate import Limits
@@ -89,11 +97,17 @@ class _Search:
     sizes: Sizes
     cover: Cover
     function: Function
+    requires: tuple[Equal, ...]
 
     def decode(self, cover: Cover) -> IRModule:
         from eqsat._decode import decode
 
-        return decode(self.snapshot, cover, self.function)
+        module = decode(self.snapshot, cover, self.function)
+        if self.requires:
+            main = module.relax_function()
+            attrs = {**main.attrs, REQUIRES: requirement_text(self.requires)}
+            module.functions["main"] = replace(main, attrs=attrs)
+        return module
 
     def gains(self) -> tuple[RuleGain, ...]:
         """Extract again without each rule that the cover uses (greedily: an estimate of its worth)."""
@@ -156,7 +170,7 @@ def optimize(
     cover = extract(snapshot, profile, sizes, progress=lambda f: report("extract", f))
     before = input_cover(snapshot, profile, sizes)
     clock.mark("extract")
-    search = _Search(snapshot, profile, sizes, cover, function)
+    search = _Search(snapshot, profile, sizes, cover, function, size_requirements(mod))
     module = search.decode(cover)
     clock.mark("decode")
     report("done", 1.0)

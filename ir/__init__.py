@@ -64,6 +64,7 @@ from eqsat.ir._op import (
     Required,
     Sample,
 )
+from eqsat.ir._requirements import REQUIRES, requirement_text, size_requirements
 from eqsat.ir._structural import structural_equal, structural_hash
 from eqsat.ir._tir import (
     PrimFunc,
@@ -100,6 +101,7 @@ from eqsat.ir.script import (
 __all__ = [
     "ALL_OPS",
     "REQUIRED",
+    "REQUIRES",
     "UNKNOWN_DTYPE",
     "Arg",
     "Attr",
@@ -163,7 +165,9 @@ __all__ = [
     "print_module",
     "print_primfunc",
     "register_op",
+    "requirement_text",
     "run_primfunc",
+    "size_requirements",
     "structural_equal",
     "structural_hash",
     "substitute_type",

@@ -25,6 +25,7 @@ from eqsat.ir import (
     TupleGetItem,
     UnknownShape,
     Var,
+    size_requirements,
 )
 from eqsat.ir.tir import Buffer, IntImm
 from eqsat.lowering._copy import copy_kernel
@@ -62,8 +63,11 @@ def lower_module(
     Raises:
         LoweringError: something is not a call of tensors, or an operator has no loop-level meaning.
     """
+    facts = facts or Facts()
+    for fact in size_requirements(module, function):  # checked at entry: kernels rely on them
+        facts = facts.with_equal(fact.a, fact.b)
     module = group_single_ops(module, function)
-    return _Lowering(module, function, target, facts or Facts()).run()
+    return _Lowering(module, function, target, facts).run()
 
 
 class _Lowering:

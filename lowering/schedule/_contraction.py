@@ -221,10 +221,15 @@ def _b_mode(
 
 
 def is_contiguous(e: PrimExpr, n: Var) -> bool:
-    """Say whether neighbours along `n` are neighbours in memory, read unconditionally."""
+    """Say whether neighbours along `n` are neighbours in memory, read as they are."""
+    if any(isinstance(node, (Select, Intrinsic)) for node in walk(e)):
+        return False
+    return runs_along(e, n)
+
+
+def runs_along(e: PrimExpr, n: Var) -> bool:
+    """Say whether neighbours along `n` are neighbours in memory."""
     for node in walk(e):
-        if isinstance(node, (Select, Intrinsic)):
-            return False
         if isinstance(node, BufferLoad) and any(n in _variables(i) for i in node.indices):
             *before, last = node.indices
             if any(n in _variables(i) for i in before) or not _has_unit_slope(last, n):

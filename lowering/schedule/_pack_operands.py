@@ -14,10 +14,11 @@ from eqsat.ir.tir import (
     Stmt,
     Var,
     binary,
+    seq,
     walk,
 )
 from eqsat.lowering._target import Target
-from eqsat.lowering.schedule._contraction import Contraction, ContractionPlan
+from eqsat.lowering.schedule._contraction import Contraction, ContractionPlan, runs_along
 from eqsat.lowering.schedule._emit import (
     as_int,
     flatten_index,
@@ -96,21 +97,35 @@ class OperandPacking:
         value = replace_exprs(self.c.b, outer)
         if self.plan.block_rows:
             return self._pack_pixel_rows(local, value, block, names)
-        widths = widths_down_from(self.lanes, columns, 2)
 
-        def at(k: tuple[PrimExpr, ...]) -> Stmt:
-            env = dict(zip(self.f.reduce_axes, k, strict=True))
-            return vector_loop(
-                columns,
-                widths,
-                lambda j, lane, w: BufferStore(
-                    local,
-                    (flatten_index(k, extents), j),
-                    replace_exprs(value, {**env, self.c.n: binary("+", first_n, j)}),
-                ),
-            )
+        def copy(start: PrimExpr, count: PrimExpr, most: int) -> Stmt:
+            widths = widths_down_from(self.lanes, count, most)
 
-        return nest(names, extents, at)
+            def at(k: tuple[PrimExpr, ...]) -> Stmt:
+                env = dict(zip(self.f.reduce_axes, k, strict=True))
+
+                def store(j: PrimExpr, lane: PrimExpr, w: int) -> Stmt:
+                    column = binary("+", start, j)
+                    n = binary("+", first_n, column)
+                    element = replace_exprs(value, {**env, self.c.n: n})
+                    return BufferStore(local, (flatten_index(k, extents), column), element)
+
+                return vector_loop(count, widths, store)
+
+            return nest(names, extents, at)
+
+        if runs_along(self.c.b, self.c.n):
+            return copy(IntImm(0), columns, 2)
+        # Columns lie far apart: a few at a time, or their cache lines evict each other.
+        lanes = IntImm(self.lanes)
+        known = static(columns)
+        whole, rest = binary("//", columns, lanes), binary("%", columns, lanes)
+        groups = loop("c", whole, lambda g: copy(binary("*", g, lanes), lanes, 1))
+        if known is not None and known < self.lanes:
+            return copy(IntImm(0), columns, 1)
+        return (
+            groups if static(rest) == 0 else seq(groups, copy(binary("*", whole, lanes), rest, 1))
+        )
 
     def _pack_pixel_rows(
         self, local: Buffer, value: PrimExpr, block: PrimExpr, names: Sequence[str]
