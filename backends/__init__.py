@@ -4,6 +4,7 @@ from eqsat.backends._binding import short_dtype
 from eqsat.backends._cpu import compile_program
 from eqsat.backends._errors import CacheError, CodegenError, RuntimeCheckError
 from eqsat.backends._executable import Executable
+from eqsat.backends._probe import NativeProbe
 from eqsat.backends._profile import KernelTime, Profile
 from eqsat.backends._target import Target, available_cpus, host_target
 
@@ -12,6 +13,7 @@ __all__ = [
     "CodegenError",
     "Executable",
     "KernelTime",
+    "NativeProbe",
     "Profile",
     "RuntimeCheckError",
     "Target",

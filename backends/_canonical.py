@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from eqsat.ir.tir import (
     Binary,
     Block,
@@ -24,101 +26,100 @@ from eqsat.ir.tir import (
     Stmt,
     StringImm,
     Var,
-    shape_var,
 )
 
 
-def canonical_text(func: PrimFunc, symbols: tuple[str, ...]) -> str:
-    """Return the structure of `func`; `symbols` are its shape symbols, in their order.
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """The structure of a PrimFunc as text, and the names of its shape symbols.
 
-    Equal texts mean equal code. Names, attributes, annotations and stated regions leave no trace.
+    Equal texts mean equal code, with the symbols in the same order. Names, attributes, annotations
+    and stated regions leave no trace in the text.
     """
+
+    text: str
+    symbols: tuple[str, ...]
+
+
+def canonical(func: PrimFunc) -> Canonical:
+    """Return the canonical form of `func`."""
     writer = _Writer()
-    for name in symbols:
-        writer.expr(shape_var(name))
     for p in func.params:
-        if isinstance(p, Buffer):
-            writer.buffer(p)
-        else:
-            writer.expr(p)
+        writer.parts.append(writer.buffer(p) if isinstance(p, Buffer) else writer.bind(p))
     for b in func.alloc_buffers:
-        writer.buffer(b)
+        writer.parts.append(writer.buffer(b))
     writer.statement(func.body)
-    return " ".join(writer.parts)
+    text = "\n".join([*writer.definitions, *writer.parts])
+    return Canonical(text, tuple(writer.symbols))
 
 
 class _Writer:
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.definitions: list[str] = []
         self.vars: dict[Var, str] = {}
+        self.symbols: dict[str, None] = {}
         self.buffers: dict[Buffer, str] = {}
+        # By identity: an expression reads the same wherever it stands, once its variables are bound.
+        self.known: dict[int, str] = {}
 
-    def var(self, v: Var) -> None:
-        known = self.vars.get(v)
-        if known is None:
-            known = self.vars[v] = f"v{len(self.vars)}:{v.dtype}"
-        self.parts.append(known)
+    def bind(self, v: Var) -> str:
+        if v not in self.vars:
+            self.vars[v] = f"v{len(self.vars)}:{v.dtype}"
+        return self.vars[v]
 
-    def buffer(self, b: Buffer) -> None:
+    def buffer(self, b: Buffer) -> str:
         known = self.buffers.get(b)
-        if known is not None:
-            self.parts.append(known)
-            return
-        name = self.buffers[b] = f"b{len(self.buffers)}"
-        self.parts.append(f"{name}={b.dtype}@{b.scope}[")
-        for d in b.shape:
-            self.expr(d)
-        self.parts.append("]")
+        if known is None:
+            known = self.buffers[b] = f"b{len(self.buffers)}"
+            shape = " ".join([self.expr(d) for d in b.shape])
+            self.definitions.append(f"{known}={b.dtype}@{b.scope}[{shape}]")
+        return known
 
-    def expr(self, e: PrimExpr) -> None:
-        parts = self.parts
+    def expr(self, e: PrimExpr) -> str:
+        if isinstance(e, Var):
+            known = self.vars.get(e)
+            if known is None:  # nothing binds it: a shape symbol
+                known = self.vars[e] = f"s{len(self.symbols)}:{e.dtype}"
+                self.symbols[e.name] = None
+            return known
+        if isinstance(e, IntImm):
+            return f"{e.value}:{e.dtype}"
+        known = self.known.get(id(e))
+        if known is None:
+            known = self.known[id(e)] = self._new(e)
+        return known
+
+    def _new(self, e: PrimExpr) -> str:
         match e:
-            case Var():
-                self.var(e)
-            case IntImm(value, dtype):
-                parts.append(f"{value}:{dtype}")
-            case FloatImm(value, dtype):
-                parts.append(f"{value.hex()}:{dtype}")
             case Binary(op, a, b):
-                parts.append(f"({op}")
-                self.expr(a)
-                self.expr(b)
-                parts.append(")")
+                return f"({op} {self.expr(a)} {self.expr(b)})"
             case BufferLoad(buffer, indices):
-                parts.append("(load")
-                self.buffer(buffer)
-                self._all(indices)
+                return f"(load {self.buffer(buffer)} {self._all(indices)})"
+            case FloatImm(value, dtype):
+                return f"{value.hex()}:{dtype}"
             case Select(c, a, b, lazy):
-                parts.append("(lazy" if lazy else "(select")
-                self._all((c, a, b))
+                return f"({'lazy' if lazy else 'select'} {self._all((c, a, b))})"
             case Cast(dtype, value):
-                parts.append(f"(cast {dtype}")
-                self._all((value,))
+                return f"(cast {dtype} {self.expr(value)})"
             case Not(a):
-                parts.append("(not")
-                self._all((a,))
+                return f"(not {self.expr(a)})"
             case Intrinsic(name, args, dtype):
-                parts.append(f"(call {name} {dtype}")
-                self._all(args)
+                return f"(call {name} {dtype} {self._all(args)})"
             case StringImm(value):
-                parts.append(repr(value))
+                return repr(value)
             case _:
-                parts.append(repr(e))
+                return repr(e)
 
-    def _all(self, items: tuple[PrimExpr, ...]) -> None:
-        for each in items:
-            self.expr(each)
-        self.parts.append(")")
+    def _all(self, items: tuple[PrimExpr, ...]) -> str:
+        return " ".join([self.expr(each) for each in items])
 
     def statement(self, s: Stmt) -> None:
         parts = self.parts
         match s:
             case For():
-                parts.append(f"for {s.kind} {s.thread}")
-                self.var(s.var)
-                self.expr(s.min)
-                self.expr(s.extent)
-                parts.append("{")
+                low, extent = self.expr(s.min), self.expr(s.extent)
+                parts.append(f"for {s.kind} {s.thread} {self.bind(s.var)} {low} {extent} {{")
                 self.statement(s.body)
                 parts.append("}")
             case Block():
@@ -127,41 +128,32 @@ class _Writer:
                 for each in stmts:
                     self.statement(each)
             case BufferStore(buffer, indices, value):
-                parts.append("store")
-                self.buffer(buffer)
-                self._all(indices)
-                self.expr(value)
+                at = self._all(indices)
+                parts.append(f"store {self.buffer(buffer)} {at} = {self.expr(value)}")
             case IfThenElse(condition, a, b):
-                parts.append("if")
-                self.expr(condition)
-                parts.append("{")
+                parts.append(f"if {self.expr(condition)} {{")
                 self.statement(a)
                 if b is not None:
                     parts.append("} else {")
                     self.statement(b)
                 parts.append("}")
             case Let(var, value, body):
-                parts.append("let")
-                self.expr(value)
-                self.var(var)
-                parts.append("{")
+                text = self.expr(value)
+                parts.append(f"let {self.bind(var)} {text} {{")
                 self.statement(body)
                 parts.append("}")
             case Evaluate(value):
-                parts.append("eval")
-                self.expr(value)
+                parts.append(f"eval {self.expr(value)}")
 
     def _block(self, s: Block) -> None:
         parts = self.parts
         parts.append("block")
         for i in s.iters:
-            parts.append(i.kind)
-            self.expr(i.binding)
-            self.var(i.var)
-            self.expr(i.domain.min)
-        self.expr(s.predicate)
+            binding = self.expr(i.binding)
+            parts.append(f"{i.kind} {self.bind(i.var)} {binding} {self.expr(i.domain.min)}")
+        parts.append(self.expr(s.predicate))
         for b in s.alloc_buffers:
-            self.buffer(b)
+            parts.append(self.buffer(b))
         parts.append("{")
         if s.init is not None:
             parts.append("init {")

@@ -1,7 +1,7 @@
 """Scheduled PrimFuncs to LLVM IR, one function for each parallel stage.
 
-A stage is called by every thread as `f(buffers…, dims…, shared, scratch, thread, threads)`, one
-without a parallel loop by one thread. The loop kinds are taken literally: "unroll" repeats the
+A stage is called by every thread as `f(pointers, dims, shared, scratch, thread, threads)`, one
+without a parallel loop by one thread; `pointers` has the buffers in order, `dims` the symbols. The loop kinds are taken literally: "unroll" repeats the
 body, "vectorized" makes the body compute on vectors with one lane for each iteration.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._expressions import Expressions, Lane
-from eqsat.backends._layout import ALIGN, Layout, free_symbols, split_stages, walk_statements
+from eqsat.backends._canonical import canonical
+from eqsat.backends._layout import ALIGN, Layout, split_stages, walk_statements
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
@@ -76,7 +77,7 @@ def generate(func: PrimFunc, name: str, target: Target) -> KernelCode:
     parameters = [p for p in func.params if isinstance(p, Buffer)]
     if len(parameters) != len(func.params):
         raise CodegenError(f"{func.name} has scalar parameters; only buffers can be passed")
-    symbols = free_symbols(func)
+    symbols = canonical(func).symbols
     layout = Layout(func)
     writers: list[_Stage] = []
     for k, (stmt, is_parallel) in enumerate(split_stages(func.body)):
@@ -132,9 +133,6 @@ class _Stage(Expressions):
     def write(self, stmt: Stmt, is_parallel: bool) -> None:
         """Write the function of `stmt` into `text`."""
         self.is_parallel = is_parallel
-        arguments = [f"ptr noalias %p{i}" for i in range(len(self.parameters))]
-        arguments += [f"i64 %d{i}" for i in range(len(self.symbols))]
-        arguments += ["ptr noalias %shared", "ptr noalias %scratch", "i64 %thread", "i64 %threads"]
         self.lines.append("entry:")  # type: ignore[arg-type]
         for i, b in enumerate(self.parameters):
             self.pointers[b] = f"%p{i}"
@@ -146,8 +144,25 @@ class _Stage(Expressions):
         else:
             self.statement(stmt)
         self.lines.append("  ret void")
-        head = f"define void @{self.name}({', '.join(arguments)}) #0 {{"
-        self.text = "\n".join([head, *_flat(self.lines), "}"])
+        arguments = [f"ptr noalias %p{i}" for i in range(len(self.parameters))]
+        arguments += [f"i64 %d{i}" for i in range(len(self.symbols))]
+        arguments += ["ptr noalias %shared", "ptr noalias %scratch", "i64 %thread", "i64 %threads"]
+        head = f"define internal void @{self.name}_body({', '.join(arguments)}) noinline #0 {{"
+        self.text = "\n".join([head, *_flat(self.lines), "}", *self._entry(arguments)])
+
+    def _entry(self, arguments: list[str]) -> list[str]:
+        """Return the function that takes pointers and dims from memory."""
+        fixed = "ptr %shared, ptr %scratch, i64 %thread, i64 %threads"
+        lines = [f"define void @{self.name}(ptr %pointers, ptr %dims, {fixed}) #0 {{"]
+        taken = [("ptr", "p", "pointers", i) for i in range(len(self.parameters))]
+        taken += [("i64", "d", "dims", i) for i in range(len(self.symbols))]
+        for kind, name, source, i in taken:
+            lines += [
+                f"  %{name}{i}_at = getelementptr i64, ptr %{source}, i64 {i}",
+                f"  %{name}{i} = load {kind}, ptr %{name}{i}_at, align 8",
+            ]
+        passed = ", ".join(a.replace(" noalias", "") for a in arguments)
+        return [*lines, f"  call void @{self.name}_body({passed})", "  ret void", "}"]
 
     def _bind_symbols(self) -> None:
         for i, name in enumerate(self.symbols):

@@ -1,18 +1,14 @@
-"""The native entry of a program, and the thread team's waiting and waking, as LLVM IR.
+"""The native entry of every program, and the thread team's waiting and waking, as LLVM IR.
 
-`run(args, thread, threads, team)` is called by every thread and calls the kernels in order, with a
-barrier after each stage. `args` points to: table of slot pointers, dims, shared memory, scratch,
-scratch bytes of a thread, times (null, or room for a timespec before each launch and at the end).
+`eqsat_run(args, thread, threads, team)` is called by every thread and calls the stages of a plan in
+order, with a barrier after each. `args` points to `RUN_ARGS`; times is null, or has room for a
+timespec before each launch and at the end.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from eqsat.backends._codegen import Stage
 from eqsat.backends._target import Target
 
 # Byte offsets in the memory of a team; each word on its own cache line.
@@ -21,6 +17,10 @@ ARRIVED, BARRIER_GENERATION, BARRIER_SLEEPERS = 128, 192, 256
 DONE, DONE_SLEEPERS = 320, 384
 JOB_FUNCTION, JOB_ARGS, JOB_THREADS = 448, 456, 464
 TEAM_BYTES = 512
+RUN_ARGS = (
+    ("ptr", "pointers"), ("ptr", "dims"), ("ptr", "shared"), ("ptr", "scratch_all"),
+    ("i64", "stride"), ("ptr", "times"), ("ptr", "plan"), ("i64", "count"),
+)  # fmt: skip
 # A wait spins up to a limit and then asks the system to sleep. The limit follows what helps: it
 # grows when the spinning ended the wait, and halves when it did not, as on a machine busy with
 # other work.
@@ -30,71 +30,66 @@ _LEAST_SPINS, MOST_SPINS = 64, 3000
 LIMITS = (JOB_SLEEPERS + 4, BARRIER_SLEEPERS + 4, DONE_SLEEPERS + 4)
 
 
-@dataclass(frozen=True, slots=True)
-class KernelCall:
-    """One launch: the stages of its kernel, the slots of its buffers, its dims by number."""
+# Words of a plan's step: function, first of its pointers, first of its dims, flags.
+STEP_WORDS = 4
+PARALLEL, FIRST_OF_LAUNCH = 1, 2
 
-    stages: tuple[Stage, ...]
-    slots: tuple[int, ...]
-    dims: tuple[int, ...]
+_RUN = """
+define void @eqsat_run(ptr %args, i64 %thread, i64 %threads, ptr %team) #0 {
+entry:
+  %first = icmp eq i64 %thread, 0
+LOADS
+  %skip = mul i64 %stride, %thread
+  %scratch = getelementptr i8, ptr %scratch_all, i64 %skip
+  %timed = icmp ne ptr %times, null
+  %clock = and i1 %timed, %first
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %step, label %end
+step:
+  %i = phi i64 [ 0, %entry ], [ %next_i, %ran ]
+  %launch = phi i64 [ 0, %entry ], [ %next_launch, %ran ]
+  %at = getelementptr [4 x i64], ptr %plan, i64 %i
+  %function = load ptr, ptr %at, align 8
+  %pointer_at = getelementptr i64, ptr %at, i64 1
+  %pointer = load i64, ptr %pointer_at, align 8
+  %dim_at = getelementptr i64, ptr %at, i64 2
+  %dim = load i64, ptr %dim_at, align 8
+  %flags_at = getelementptr i64, ptr %at, i64 3
+  %flags = load i64, ptr %flags_at, align 8
+  %parallel_bit = and i64 %flags, 1
+  %is_parallel = icmp ne i64 %parallel_bit, 0
+  %start_bit = lshr i64 %flags, 1
+  %starts = icmp ne i64 %start_bit, 0
+  %stamp = and i1 %starts, %clock
+  call void @eqsat_clock(i1 %stamp, ptr %times, i64 %launch)
+  %next_launch = add i64 %launch, %start_bit
+  %mine = or i1 %is_parallel, %first
+  br i1 %mine, label %work, label %ran
+work:
+  %my_pointers = getelementptr i64, ptr %pointers, i64 %pointer
+  %my_dims = getelementptr i64, ptr %dims, i64 %dim
+  call void %function(ptr %my_pointers, ptr %my_dims, ptr %shared, ptr %scratch, i64 %thread, i64 %threads)
+  br label %ran
+ran:
+  call void @eqsat_barrier(ptr %team, i64 %threads)
+  %next_i = add i64 %i, 1
+  %more = icmp slt i64 %next_i, %count
+  br i1 %more, label %step, label %end
+end:
+  %launches = phi i64 [ 0, %entry ], [ %next_launch, %ran ]
+  call void @eqsat_clock(i1 %clock, ptr %times, i64 %launches)
+  ret void
+}"""  # noqa: E501 - one instruction per line
 
 
-def run_text(calls: Sequence[KernelCall], target: Target) -> str:
-    """Return the module that defines `run`."""
-    lines = [
-        "define void @run(ptr %args, i64 %thread, i64 %threads, ptr %team) #0 {",
-        "entry:",
-        "  %first = icmp eq i64 %thread, 0",
-    ]
-    for i, name in enumerate(("table", "dims", "shared", "scratch_all", "stride", "times")):
-        kind = "i64" if name == "stride" else "ptr"
-        lines += [
+def _run() -> str:
+    loads: list[str] = []
+    for i, (kind, name) in enumerate(RUN_ARGS):
+        loads += [
             f"  %{name}_at = getelementptr i64, ptr %args, i64 {i}",
             f"  %{name} = load {kind}, ptr %{name}_at, align 8",
         ]
-    lines += [
-        "  %skip = mul i64 %stride, %thread",
-        "  %scratch = getelementptr i8, ptr %scratch_all, i64 %skip",
-        "  %timed = icmp ne ptr %times, null",
-        "  %clock = and i1 %timed, %first",
-    ]
-    used_dims = sorted({d for c in calls for d in c.dims})
-    for d in used_dims:
-        lines += [
-            f"  %dim{d}_at = getelementptr i64, ptr %dims, i64 {d}",
-            f"  %dim{d} = load i64, ptr %dim{d}_at, align 8",
-        ]
-    declared: dict[str, str] = {}
-    for n, call in enumerate(calls):
-        lines.append(f"  call void @eqsat_clock(i1 %clock, ptr %times, i64 {n})")
-        lines += _call_lines(n, call, declared)
-    lines.append(f"  call void @eqsat_clock(i1 %clock, ptr %times, i64 {len(calls)})")
-    lines += ["  ret void", "}"]
-    return "\n".join([*declared.values(), *lines, _CLOCK, runtime_text(target)])
-
-
-def _call_lines(n: int, call: KernelCall, declared: dict[str, str]) -> list[str]:
-    lines: list[str] = []
-    for i, slot in enumerate(call.slots):
-        lines += [
-            f"  %a{n}_{i} = getelementptr ptr, ptr %table, i64 {slot}",
-            f"  %b{n}_{i} = load ptr, ptr %a{n}_{i}, align 8",
-        ]
-    operands = [f"ptr %b{n}_{i}" for i in range(len(call.slots))]
-    operands += [f"i64 %dim{d}" for d in call.dims]
-    operands += ["ptr %shared", "ptr %scratch", "i64 %thread", "i64 %threads"]
-    types = ", ".join(each.split()[0] for each in operands)
-    for k, stage in enumerate(call.stages):
-        declared[stage.name] = f"declare void @{stage.name}({types})"
-        text = f"  call void @{stage.name}({', '.join(operands)})"
-        if stage.is_parallel:
-            lines.append(text)
-        else:
-            here, after = f"serial{n}_{k}", f"after{n}_{k}"
-            lines += [f"  br i1 %first, label %{here}, label %{after}", f"{here}:", text]
-            lines += [f"  br label %{after}", f"{after}:"]
-        lines.append("  call void @eqsat_barrier(ptr %team, i64 %threads)")
-    return lines
+    return _RUN.replace("LOADS", "\n".join(loads))
 
 
 _CLOCK = """
@@ -210,7 +205,7 @@ attributes #0 = {{ nounwind "target-cpu"="{target.cpu}" "target-features"="{targ
 
 
 def team_text(target: Target) -> str:
-    """Return the module of the thread team: `eqsat_worker` and `eqsat_submit`."""
+    """Return the module of `eqsat_run` and the thread team, `eqsat_worker` and `eqsat_submit`."""
     return f"""
 define void @eqsat_worker(ptr %team, i64 %thread, i32 %start) #0 {{
 entry:
@@ -274,4 +269,6 @@ more:
 end:
   ret void
 }}
+{_CLOCK}
+{_run()}
 {runtime_text(target)}"""

@@ -1,4 +1,4 @@
-"""What a kernel needs around its code: symbols, stages, and places for allocated buffers."""
+"""What a kernel needs around its code: stages, and places for allocated buffers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from eqsat.ir._simplify import Poly, Simplifier, add, as_constant, constant, mul
 from eqsat.ir.tir import (
     Block,
     Buffer,
-    BufferLoad,
     BufferStore,
     Evaluate,
     For,
@@ -20,76 +19,14 @@ from eqsat.ir.tir import (
     PrimFunc,
     Seq,
     Stmt,
-    Var,
-    walk,
 )
 
 _STACK_BYTES = 16384
 ALIGN = 64
 
 
-def free_symbols(func: PrimFunc) -> tuple[str, ...]:
-    """Return the names of the shape symbols of a PrimFunc, in order of appearance."""
-    found = _Symbols()
-    for p in (*func.params, *func.alloc_buffers):
-        if isinstance(p, Buffer):
-            found.buffer(p)
-    for s in walk_statements(func.body):
-        found.statement(s)
-    return tuple(found.names)
-
-
-class _Symbols:
-    """Collects the variables that nothing binds."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, None] = {}
-        self.bound: set[Var] = set()
-        self.seen: set[Buffer] = set()
-
-    def expr(self, *expressions: PrimExpr) -> None:
-        for e in expressions:
-            for x in walk(e):
-                if isinstance(x, Var) and x not in self.bound:
-                    self.names[x.name] = None
-                elif isinstance(x, BufferLoad):
-                    self.buffer(x.buffer)
-
-    def buffer(self, b: Buffer) -> None:
-        if b not in self.seen:
-            self.seen.add(b)
-            self.expr(*b.shape)
-
-    def statement(self, s: Stmt) -> None:
-        match s:
-            case For():
-                self.expr(s.min, s.extent)
-                self.bound.add(s.var)
-            case Block():
-                self._block(s)
-            case Let():
-                self.expr(s.value)
-                self.bound.add(s.var)
-            case BufferStore():
-                self.buffer(s.buffer)
-                self.expr(*s.indices, s.value)
-            case IfThenElse():
-                self.expr(s.condition)
-            case Evaluate():
-                self.expr(s.value)
-            case Seq():
-                pass
-
-    def _block(self, s: Block) -> None:
-        for b in s.alloc_buffers:
-            self.buffer(b)
-        for i in s.iters:
-            self.expr(i.binding)
-            self.bound.add(i.var)
-        self.expr(s.predicate)
-
-
 def walk_statements(s: Stmt) -> Iterable[Stmt]:
+    """Yield a statement and all inside it."""
     yield s
     match s:
         case For(body=body) | Let(body=body):

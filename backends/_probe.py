@@ -15,8 +15,6 @@ from eqsat.backends._memory import address_of, aligned_empty
 from eqsat.backends._target import host_target
 from eqsat.backends._team import team
 
-# Enough to hide the latency of a multiply-add (4 cycles, two a cycle), few enough for 16 registers.
-_ACCUMULATORS = 12
 _UNROLL = 4
 # A run is long against waking the team, short against the scheduler's time slice.
 _RUN_S = 3e-4
@@ -33,15 +31,15 @@ class NativeProbe:
 
     def fma_flops_per_s(self, num_threads: int) -> float:
         """Return the rate of independent vector multiply-adds, two flops each."""
-        lanes = host_target().f32_lanes
-        data = aligned_empty(4 * lanes * _ACCUMULATORS * num_threads).view(np.float32)
+        lanes, accumulators = host_target().f32_lanes, _accumulators()
+        data = aligned_empty(4 * lanes * accumulators * num_threads).view(np.float32)
         data[:] = 0.5
-        steps = 20_000
+        steps = 10_000
 
         def run() -> float:
             _run("eqsat_fma", [address_of(data), steps], num_threads)
-            data[:] = 0.5  # decays to denormal numbers otherwise
-            return 2.0 * lanes * _ACCUMULATORS * steps * num_threads
+            data[:] = 0.5  # grows without end otherwise
+            return 2.0 * lanes * accumulators * steps * num_threads
 
         return _best_rate(run, budget_s=0.25)
 
@@ -89,6 +87,11 @@ def _best_rate(run: Callable[[], float], budget_s: float) -> float:
         low, best = sorted((best, in_round))
         if low >= (1 - _AGREE) * best or time.perf_counter() > end:
             return best
+
+
+def _accumulators() -> int:
+    """Return more than hide the latency of a multiply-add (4 cycles, two a cycle)."""
+    return 24 if host_target().vector_bits == 512 else 12
 
 
 def _run(name: str, args: list[int], num_threads: int) -> None:
@@ -149,9 +152,9 @@ def _again(count: str, step: str) -> list[str]:
 
 
 def _fma_lines(vector: str, lanes: int) -> list[str]:
-    lines = _arguments(("data", "ptr"), ("count", "i64"))
-    lines.append(f"  %first = mul i64 %thread, {lanes * _ACCUMULATORS}")
-    for k in range(_ACCUMULATORS):
+    lines, accumulators = _arguments(("data", "ptr"), ("count", "i64")), _accumulators()
+    lines.append(f"  %first = mul i64 %thread, {lanes * accumulators}")
+    for k in range(accumulators):
         lines += [
             f"  %o{k} = add i64 %first, {k * lanes}",
             f"  %p{k} = getelementptr float, ptr %data, i64 %o{k}",
@@ -159,14 +162,14 @@ def _fma_lines(vector: str, lanes: int) -> list[str]:
         ]
     lines += ["  br label %loop", "loop:", "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]"]
     lines += [
-        f"  %a{k} = phi {vector} [ %v{k}, %entry ], [ %n{k}, %loop ]" for k in range(_ACCUMULATORS)
+        f"  %a{k} = phi {vector} [ %v{k}, %entry ], [ %n{k}, %loop ]" for k in range(accumulators)
     ]
     fma = f"call {vector} @llvm.fmuladd.v{lanes}f32"
     lines += [
-        f"  %n{k} = {fma}({vector} %a{k}, {vector} %v0, {vector} %v1)" for k in range(_ACCUMULATORS)
+        f"  %n{k} = {fma}({vector} %a{k}, {vector} %v0, {vector} %v1)" for k in range(accumulators)
     ]
     *before_end, end = _again("count", "1")
-    stores = [f"  store {vector} %n{k}, ptr %p{k}, align 4" for k in range(_ACCUMULATORS)]
+    stores = [f"  store {vector} %n{k}, ptr %p{k}, align 4" for k in range(accumulators)]
     return [*lines, *before_end, *stores, end]
 
 

@@ -1,7 +1,7 @@
 """Times against onnxruntime, measured in turn in one process: `python -m benchmarks.bench`.
 
-Each model runs on the same inputs in both, `--repeat` rounds in alternation; the table gives medians,
-the spread (10th to 90th percentile) and the ratio. `--output FILE.json` keeps the figures.
+Each model runs on the same inputs in both, `--repeat` rounds in alternation; the table gives
+medians and their ratio. `--output FILE.json` keeps the figures with the 10th and 90th percentile.
 """
 
 from __future__ import annotations
@@ -48,14 +48,18 @@ def measure(name: str, model: Model, *, repeat: int, threads: int) -> dict[str, 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     result = eqsat.optimize(eqsat.from_onnx(proto), dims=dims, num_threads=threads)
     start = time.perf_counter()
     executable = eqsat.compile(result, num_threads=threads)
     compile_s = time.perf_counter() - start
     outputs = executable(**inputs)
     expected = session.run(None, inputs)
-    ours, theirs = _alternate(lambda: executable(**inputs), lambda: session.run(None, inputs), repeat)
+    ours, theirs = _alternate(
+        lambda: executable(**inputs), lambda: session.run(None, inputs), repeat
+    )
     return {
         "model": name,
         "dims": dims,
@@ -89,9 +93,48 @@ def _summary(times: list[float]) -> dict[str, float]:
     return {"p10": low, "median": median, "p90": high}
 
 
+_COLUMNS = (
+    ("model", 20),
+    ("eqsat", 11),
+    ("onnxruntime", 11),
+    ("ratio", 6),
+    ("max error", 9),
+    ("kernels", 7),
+    ("optimize", 8),
+    ("gap", 6),
+    ("compile", 8),
+)
+_HEADER = "  ".join(f"{name:>{width}}" for name, width in _COLUMNS)
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = (
+        row["model"],
+        f"{row['eqsat_s']['median'] * 1e3:.2f} ms",
+        f"{row['onnxruntime_s']['median'] * 1e3:.2f} ms",
+        f"{row['ratio']:.2f}",
+        f"{row['max_error']:.1e}",
+        str(row["kernels"]),
+        f"{row['optimize_s']:.2f} s",
+        f"{row['gap']:.2%}",
+        f"{row['compile_s']:.2f} s",
+    )
+    return "  ".join(f"{c:>{width}}" for c, (_, width) in zip(cells, _COLUMNS, strict=True))
+
+
+def machine() -> str:
+    """Return the CPU by family, model and vector extension, as far as the system tells."""
+    from eqsat.backends import host_target
+
+    target = host_target()
+    return f"{target.cpu}, {target.vector_bits}-bit vectors, {platform.system()}"
+
+
 def main() -> int:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="models to measure; all without any")
     parser.add_argument("--peers", action="store_true", help="also the models that torch exports")
     parser.add_argument("--repeat", type=int, default=20)
@@ -101,19 +144,17 @@ def main() -> int:
     listed = models(peers=args.peers)
     if unknown := set(args.names) - set(listed):
         parser.error(f"unknown models {sorted(unknown)}; there are {sorted(listed)}")
-    rows = []
-    print(f"{'model':<20} {'eqsat':>10} {'onnxruntime':>12} {'ratio':>6} {'error':>8} {'kernels':>7} {'optimize':>9} {'gap':>6} {'compile':>8}")  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    print(_HEADER)
     for name in args.names or listed:
-        row = measure(name, listed[name], repeat=args.repeat, threads=args.threads)
-        rows.append(row)
-        print(
-            f"{name:<20} {row['eqsat_s']['median'] * 1e3:>7.2f} ms {row['onnxruntime_s']['median'] * 1e3:>9.2f} ms "
-            f"{row['ratio']:>6.2f} {row['max_error']:>8.1e} {row['kernels']:>7} {row['optimize_s']:>7.2f} s "
-            f"{row['gap']:>6.2%} {row['compile_s']:>6.2f} s",
-            flush=True,
-        )
+        rows.append(measure(name, listed[name], repeat=args.repeat, threads=args.threads))
+        print(_line(rows[-1]), flush=True)
     if args.output:
-        record = {"machine": platform.processor() or platform.machine(), "threads": args.threads, "rows": rows}
+        record = {
+            "machine": platform.processor() or platform.machine(),
+            "threads": args.threads,
+            "rows": rows,
+        }
         args.output.write_text(json.dumps(record, indent=2) + "\n")
     return 0
 

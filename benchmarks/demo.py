@@ -1,7 +1,7 @@
 """The main job, on models that need no download: `python -m benchmarks.demo`.
 
-For each model: import, optimize, compile, run at several sizes from one compilation, and compare with
-the NumPy interpreter. Exits with 1 where an error is out of tolerance.
+For each model: import, optimize, compile, run at several sizes from one compilation, and compare
+with the NumPy interpreter. Exits with 1 where an error is out of tolerance.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def run_case(case: Case, progress: Any) -> Outcome:
     """Import, optimize, compile, run and check one model."""
     progress("import", 0.0)
     mod = eqsat.from_onnx(case.model)
-    result = eqsat.optimize(mod, dims=case.sizes[0], progress=lambda w, f: progress(w, 0.05 + 0.25 * f))
+    result = eqsat.optimize(
+        mod, dims=case.sizes[0], progress=lambda w, f: progress(w, 0.05 + 0.25 * f)
+    )
     start = time.perf_counter()
     after = eqsat.compile(result, progress=lambda w, f: progress(w, 0.3 + 0.2 * f))
     compile_s = time.perf_counter() - start
@@ -120,7 +122,9 @@ def show(outcome: Outcome, console: Any) -> None:
         mark = "ok" if error <= TOLERANCE else "OUT OF TOLERANCE"
         table.add_row(f"max error at {label}", "", f"{error:.1e} {mark}")
     console.print(table)
-    rules = Table(title="rules that paid off (estimated time lost without each)", title_justify="left")
+    rules = Table(
+        title="rules that paid off (estimated time lost without each)", title_justify="left"
+    )
     for name in ("rule", "e-nodes used", "gain"):
         rules.add_column(name, justify="left" if name == "rule" else "right")
     for gain in outcome.result.rule_gains:

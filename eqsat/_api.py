@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eqsat._report import PhaseTime, Report, RuleGain
 from eqsat._snapshot import Cover, Snapshot
-from eqsat.backends import available_cpus, compile_program, host_target
+from eqsat.backends import NativeProbe, available_cpus, compile_program, host_target
 from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, load_profile, variants
 from eqsat.ir import (
     REQUIRES,
@@ -110,7 +110,7 @@ class _Search:
         return module
 
     def gains(self) -> tuple[RuleGain, ...]:
-        """Extract again without each rule that the cover uses (greedily: an estimate of its worth)."""
+        """Extract again, greedily, without each rule that the cover uses."""
         from eqsat._explain import rules_used, without_rule
 
         used = rules_used(self.snapshot, self.cover)
@@ -142,8 +142,8 @@ def optimize(
         target: what the program is to run on.
         rules: rule sets, or paths of files that hold some; `default_rules()` unless given.
         limits: bounds on e-nodes, time, iterations and memory of the saturation.
-        dims: representative sizes of symbolic dims, for the cost model; the result is right for all.
-        num_threads: threads that the cost model reckons with; all that the process may use by default.
+        dims: representative sizes of symbolic dims, for the cost model only.
+        num_threads: threads that the cost model reckons with; by default all that there are.
         progress: called while it works.
 
     Raises:
@@ -163,7 +163,7 @@ def optimize(
         function, rule_sets, Facts(), limits or Limits(), lambda f: report("saturate", f)
     )
     clock.mark("saturate")
-    profile = load_profile(num_threads)
+    profile = load_profile(num_threads or available_cpus(), NativeProbe())
     clock.mark("profile")
     sizes = Sizes.of(snapshot, dims or {})
     report("extract", 0.0)

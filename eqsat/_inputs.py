@@ -33,7 +33,8 @@ def make_inputs(
     used = {s for p in params if isinstance(p.type, TensorType) for s in symbols(p.type.dims)}
     if unknown := set(dims) - used:
         raise EqsatError(
-            f"no symbolic dim is named {', '.join(sorted(unknown))}; the dims are {sorted(used) or 'none'}"
+            f"no symbolic dim is named {', '.join(sorted(unknown))}; "
+            f"the dims are {sorted(used) or 'none'}"
         )
     rng = np.random.default_rng(seed)
     env = {s: dims.get(s, 1) for s in used}

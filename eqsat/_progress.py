@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 
 @contextmanager
-def shown_progress(title: str) -> Iterator[Callable[[str, float], None]]:
+def shown_progress(title: str) -> Generator[Callable[[str, float], None]]:
     """Show a bar on standard error while the block runs, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda what, fraction: None
@@ -29,7 +29,7 @@ def shown_progress(title: str) -> Iterator[Callable[[str, float], None]]:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Generator[BinaryIO]:
     """Open a file that appears at `path` only when the block has ended without an error."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

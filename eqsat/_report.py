@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from typing import Any
 
 from eqsat._snapshot import Cover, Kernel
@@ -20,8 +21,11 @@ class PhaseTime:
 
 @dataclass(frozen=True, slots=True)
 class RuleGain:
-    """A rule in the chosen program: how many of its e-nodes are used, and the estimated time that is
-    lost without it, in seconds.
+    """A rule in the chosen program.
+
+    Attributes:
+        num_nodes: e-nodes it made that are used.
+        gain_s: the estimated time that is lost without it, in seconds.
     """
 
     rule: str
@@ -35,7 +39,7 @@ class Report:
 
     Attributes:
         num_operators: operator calls in the program given.
-        num_kernels_before: kernels of the program as given, each fused as far as it goes without rules.
+        num_kernels_before: kernels of the program as given, one per operator.
         num_kernels: kernels of the best program.
         estimate_before_s: estimated time of the program as given, in seconds.
         estimate_s: estimated time of the best program, in seconds.
@@ -130,8 +134,6 @@ class Report:
 
     def as_html(self) -> str:
         """Return the summary as an HTML table."""
-        from html import escape
-
         body = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in self.rows())
         return f"<table>{body}</table>"
 

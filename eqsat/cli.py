@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from eqsat.shapes import EqsatError
 
@@ -93,14 +93,20 @@ def _add_run(commands: Any) -> None:
         help="an input from a file; the others are random",
     )  # fmt: skip
     command.add_argument("--repeat", type=_positive, default=10, help="timed calls (default 10)")
-    command.add_argument("--save", type=Path, metavar="FILE.npz", help="write the outputs to a file")
+    command.add_argument(
+        "--save", type=Path, metavar="FILE.npz", help="write the outputs to a file"
+    )
     command.add_argument("--no-optimize", action="store_true", help="compile the program as it is")
     command.add_argument("--profile", action="store_true", help="print the time of each kernel")
 
 
 def _add_optimize(commands: Any) -> None:
-    command = _model_command(commands, "optimize", "Write the best program as TVMScript.", _optimize)
-    command.add_argument("-o", "--output", type=Path, help="file to write (default: standard output)")
+    command = _model_command(
+        commands, "optimize", "Write the best program as TVMScript.", _optimize
+    )
+    command.add_argument(
+        "-o", "--output", type=Path, help="file to write (default: standard output)"
+    )
 
 
 def _add_explain(commands: Any) -> None:
@@ -115,7 +121,9 @@ def _add_rules(commands: Any) -> None:
         ("check", "Check rules on many small shapes.", _rules_check),
     ):
         command = actions.add_parser(name, help=summary, description=summary)
-        command.add_argument("files", nargs="*", type=Path, help="Python files with rule sets; none: ours")
+        command.add_argument(
+            "files", nargs="*", type=Path, help="Python files with rule sets; none: ours"
+        )
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(run=run)
 
@@ -175,13 +183,13 @@ def _run(args: argparse.Namespace) -> None:
         executable = eqsat.compile(
             module if result is None else result, num_threads=args.threads, progress=progress
         )
-    outputs = executable(**inputs)
-    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+    outputs: Any = executable(**inputs)
+    arrays = cast("tuple[Any, ...]", outputs if isinstance(outputs, tuple) else (outputs,))
     times = _timed(executable, inputs, args.repeat)
     if args.save:
         _save(args.save, arrays)
     summary = {
-        "outputs": [{"shape": list(a.shape), "dtype": str(a.dtype), "mean": float(np.mean(a.astype(np.float64)))} for a in arrays],
+        "outputs": [_summary(a) for a in arrays],
         "median_time_s": float(np.median(times)),
         "min_time_s": min(times),
         "calls": len(times),
@@ -193,10 +201,16 @@ def _run(args: argparse.Namespace) -> None:
     if result is not None:
         print(result.report.as_text())
     for i, a in enumerate(arrays):
-        print(f"output {i}: {a.dtype}{list(a.shape)}, mean {np.mean(a.astype(np.float64)):.6g}")
-    print(f"median of {len(times)} calls: {np.median(times) * 1e3:.3f} ms, best {min(times) * 1e3:.3f} ms")
+        print(f"output {i}: {a.dtype}{list(a.shape)}, mean {_summary(a)['mean']:.6g}")
+    median_ms, best_ms = np.median(times) * 1e3, min(times) * 1e3
+    print(f"median of {len(times)} calls: {median_ms:.3f} ms, best {best_ms:.3f} ms")
     if args.profile:
-        print(executable.profile(**inputs))
+        print(executable.profile(*inputs.values()))
+
+
+def _summary(array: Any) -> dict[str, Any]:
+    mean = float(array.astype("float64").mean())
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "mean": mean}
 
 
 def _save(path: Path, arrays: Sequence[Any]) -> None:
@@ -253,7 +267,14 @@ def _rule_sets(files: Sequence[Path]) -> list[Any]:
 def _rules_list(args: argparse.Namespace) -> None:
     rules = [(s, r) for s in _rule_sets(args.files) for r in s.rules]
     if args.json:
-        print(json.dumps([{"set": s.name, "rule": r.name, "text": str(r), "source": r.source} for s, r in rules]))
+        print(
+            json.dumps(
+                [
+                    {"set": s.name, "rule": r.name, "text": str(r), "source": r.source}
+                    for s, r in rules
+                ]
+            )
+        )
         return
     for s, r in rules:
         print(f"{s.name}.{r.name}: {r}")

@@ -1,7 +1,7 @@
 """An operator of one's own with the rule that recognises it, in a file of one's own.
 
-`mish(x) = x · tanh(log(1 + exp(x)))` is declared once: type, NumPy meaning, loop-level meaning. From
-that follow the verifier, TVMScript, fusion, lowering and native code.
+`mish(x) = x · tanh(log(1 + exp(x)))` is declared once: type, NumPy meaning, loop-level meaning.
+The verifier, TVMScript, fusion, lowering and native code follow from that.
 """
 
 from collections.abc import Sequence

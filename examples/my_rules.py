@@ -5,8 +5,8 @@ Use it:     eqsat optimize model.onnx --rules examples/my_rules.py
 In Python:  eqsat.optimize(mod, rules=[*eqsat.default_rules(), mine])
 """
 
-from eqsat.rules import RuleSet, Sides, ops
 from eqsat.rules import Float as FloatTensor
+from eqsat.rules import RuleSet, Sides, ops
 
 mine = RuleSet("mine")
 

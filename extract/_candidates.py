@@ -8,6 +8,7 @@ from eqsat.extract._candidate import Candidate
 from eqsat.extract._conditions import matching_rule
 from eqsat.extract._form import Form, Rows
 from eqsat.extract._graph import Graph
+from eqsat.extract._order import required_sets
 from eqsat.extract._price import ALIAS_S, exact_arithmetic_s, kernel_time_s
 from eqsat.extract._sharing import Sharing
 from eqsat.rules.fusion import MAX_INTERIOR, MAX_LEAVES, MAX_SELECTS, Template
@@ -21,6 +22,8 @@ _MAX_PARTIAL = 24
 _REREAD_LIMIT = 1.5
 _EXPANSION = 0.5
 _MOVED_BY_READERS = 2
+# What several readers may take in is offered to all of them in the same few ways.
+_OFFERED_TO_ALL = 2
 _RANK: dict[Template, int] = {
     "view": 0,
     "pointwise": 1,
@@ -42,16 +45,28 @@ class CandidateGrower:
         self._graph = graph
         self._fuses = fuses
         self._sharing = Sharing(graph)
+        self._required = required_sets(
+            self._sharing.order, lambda c: [f.children for f in graph.forms[c]]
+        )
         self.candidates: list[list[Candidate]] = [[] for _ in graph.classes]
         self._flow_s = list(self._sharing.flow_s)
 
     def run(self) -> list[list[Candidate]]:
-        """Return the candidates per class number, the best first; none for what is available."""
+        """Return the candidates per class number, the best first; none for what is available.
+
+        A view that stays where it is never ends a kernel: what it reads is written as well as it,
+        so only the view alone is left where there is one.
+        """
         for group in self._sharing.order:
             for _ in range(2 if len(group) > 1 else 1):
                 for c in group:
                     if not self._graph.classes[c].is_available:
                         self._grow(c)
+        for c, ks in enumerate(self.candidates):
+            if any(_is_alias(k) for k in ks):
+                self.candidates[c] = [
+                    k for k in ks if len(k.interior) == 1 or not k.interior[c].is_alias
+                ]
         return self.candidates
 
     def _grow(self, c: int) -> None:
@@ -73,10 +88,11 @@ class CandidateGrower:
         """Return what an operand may become: a leaf (None), or a kernel taken in; best first."""
         graph, c = self._graph, form.children[operand]
         options: list[Candidate | None] = [None]
+        is_shared = self._sharing.is_shared[c]
         for inner in self.candidates[c] if self._fuses else ():
-            if form.root in inner.interior or form.root in inner.needs:
+            if form.root in inner.interior or form.root in inner.needs or _is_alias(inner):
                 continue
-            if self._sharing.is_shared[c] and self._repeats_too_much(inner):
+            if is_shared and (len(options) > _OFFERED_TO_ALL or self._repeats_too_much(inner)):
                 continue
             if self._belongs_to_tile(inner):
                 continue
@@ -135,7 +151,7 @@ class CandidateGrower:
             arithmetic_s = exact_arithmetic_s(graph, form.root, interior, rows)
         listed = tuple(sorted(reads.items()))
         needs = frozenset([i for i, _ in listed if not graph.classes[i].is_available])
-        if form.root in needs:
+        if form.root in needs or (inner and self._computes_twice(form.root, interior, needs)):
             return None
         if template == "view" and len(listed) == 1 and all(f.is_alias for f in interior.values()):
             time_s = ALIAS_S
@@ -194,6 +210,24 @@ class CandidateGrower:
             and len(reads) <= max(MAX_LEAVES, len(form.children))
         )
 
+    def _computes_twice(
+        self, root: int, interior: dict[int, Form], needs: frozenset[int]
+    ) -> bool:
+        """Tell whether some operand cannot be computed without work that is inside as well.
+
+        Moving, and what is small next to the result, may be repeated.
+        """
+        below = 0
+        for i in needs:
+            below |= self._required[i]
+        small = _EXPANSION * self._graph.classes[root].elements
+        return any(
+            below >> c & 1
+            and f.kind not in ("view", "create")
+            and (f.kind != "pointwise" or self._graph.classes[c].elements >= small)
+            for c, f in interior.items()
+        )
+
     def _is_acyclic(self, interior: dict[int, Form]) -> bool:
         """Tell whether the classes inside can be computed in some order."""
         if not any(self._sharing.in_cycle[c] for c in interior):
@@ -208,6 +242,11 @@ class CandidateGrower:
             for below in waiting.values():
                 below.difference_update(ready)
         return True
+
+
+def _is_alias(k: Candidate) -> bool:
+    """Tell whether the kernel is one view of memory that stays where it is."""
+    return len(k.interior) == 1 and k.interior[k.root].is_alias
 
 
 def _joined(form: Form, inner: Sequence[Candidate]) -> tuple[dict[int, Form], Rows | None] | None:

@@ -6,6 +6,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from eqsat._snapshot import CONSTANT, ClassId, Cover, ENode, Kernel, Snapshot
 from eqsat.extract._candidate import Candidate
@@ -13,19 +14,18 @@ from eqsat.extract._candidates import CandidateGrower
 from eqsat.extract._forms import prepare
 from eqsat.extract._graph import ExtractError, Graph
 from eqsat.extract._greedy import Solution
-from eqsat.extract._ilp import solve
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._segments import Segment, split
 from eqsat.extract._sizes import Sizes
+from eqsat.extract._solve import ranked, solve
 
 DEFAULT_TIME_LIMIT_S = 3.0
 Progress = Callable[[float], None]
 """progress(fraction): called while it works."""
 
-# Solutions looked at per segment before a search for variants gives up.
-_MAX_TRIES = 64
-# In a larger segment only what dominance leaves is ranked: the integer program is slow without it.
-_MAX_OPTIONS_TO_RANK = 500
+# Solutions looked at per segment, and combinations of them, in a search for variants.
+_RANKED_PER_SEGMENT = 16
+_MAX_COMBINATIONS = 512
 
 
 def extract(
@@ -83,31 +83,29 @@ def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -
     Two programs differ in structure where their kernels hold other operators or are cut otherwise.
     Repeated parts of a program (equal layers) are varied together.
     """
+    best = extract(snapshot, profile, sizes)
     graph = prepare(snapshot, profile, sizes)
-    candidates = CandidateGrower(graph).run()
-    segments = split(candidates, graph.outputs, reduce=False)
-    if max((s.num_options for s in segments), default=0) > _MAX_OPTIONS_TO_RANK:
-        segments = split(candidates, graph.outputs)
+    segments = split(CandidateGrower(graph).run(), graph.outputs, reduce=False)
     groups: dict[object, list[int]] = {}
     for i, segment in enumerate(segments):
         groups.setdefault(segment.key(), []).append(i)
     members = list(groups.values())
-    ranked = [_Ranked(segments[m[0]], len(m)) for m in members]
-    found: list[Cover] = []
-    seen: set[object] = set()
-    for ranks in _cheapest_first(ranked):
+    choices = [ranked(segments[m[0]], _RANKED_PER_SEGMENT) for m in members]
+    found = [best]
+    seen = {structure(best)}
+    copies = [len(m) for m in members]
+    for ranks in islice(_cheapest_first(choices, copies), _MAX_COMBINATIONS):
         if len(found) == k:
             break
-        chosen: list[Solution | None] = [None] * len(segments)
-        for m, r, rank in zip(members, ranked, ranks, strict=True):
-            for i in m:
-                chosen[i] = r.solutions[rank]
-        cover = _cover(graph, segments, [s for s in chosen if s is not None])
+        chosen: dict[int, Solution] = {}
+        for m, solutions, rank in zip(members, choices, ranks, strict=True):
+            chosen.update({i: solutions[rank] for i in m})
+        cover = _cover(graph, segments, [chosen[i] for i in range(len(segments))])
         signature = structure(cover)
         if signature not in seen:
             seen.add(signature)
             found.append(cover)
-    return found
+    return sorted(found, key=lambda c: c.time_s)[:k]
 
 
 def structure(cover: Cover) -> object:
@@ -129,50 +127,28 @@ class _Solver:
     def solution(self, segment: Segment) -> Solution:
         key = segment.key()
         if key not in self._known:
-            found = solve(segment, self._deadline_s - time.perf_counter())
-            assert found is not None, "a segment without forbidden choices has a greedy one"
-            self._known[key] = found
+            self._known[key] = solve(segment, self._deadline_s - time.perf_counter())
         return self._known[key]
 
 
-class _Ranked:
-    """The solutions of one distinct segment in increasing time, found as they are asked for."""
-
-    def __init__(self, segment: Segment, copies: int) -> None:
-        self.segment = segment
-        self.copies = copies
-        self.solutions: list[Solution] = []
-        self.is_exhausted = False
-
-    def time_s(self, rank: int) -> float | None:
-        """Return the time of all copies with solution `rank`, None where there are fewer."""
-        while len(self.solutions) <= rank and not self.is_exhausted:
-            done = [s.choice for s in self.solutions]
-            found = solve(self.segment, 2.0, done) if len(done) < _MAX_TRIES else None
-            if found is None:
-                self.is_exhausted = True
-            else:
-                self.solutions.append(found)
-        return self.solutions[rank].time_s * self.copies if rank < len(self.solutions) else None
-
-
-def _cheapest_first(ranked: Sequence[_Ranked]) -> Iterator[tuple[int, ...]]:
-    """Yield one rank per distinct segment, in increasing total time."""
-    first = tuple(0 for _ in ranked)
-    total = sum(r.time_s(0) or 0.0 for r in ranked)
+def _cheapest_first(
+    choices: Sequence[Sequence[Solution]], copies: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """Yield one rank per distinct segment, in increasing total time of all copies."""
+    first = tuple(0 for _ in choices)
+    total = sum(s[0].time_s * n for s, n in zip(choices, copies, strict=True))
     queue: list[tuple[float, tuple[int, ...]]] = [(total, first)]
     seen = {first}
     while queue:
         total, ranks = heapq.heappop(queue)
         yield ranks
-        for i, r in enumerate(ranked):
+        for i, (solutions, n) in enumerate(zip(choices, copies, strict=True)):
             following = (*ranks[:i], ranks[i] + 1, *ranks[i + 1 :])
-            if following in seen:
+            if following in seen or following[i] == len(solutions):
                 continue
             seen.add(following)
-            now, then = r.time_s(ranks[i]), r.time_s(ranks[i] + 1)
-            if now is not None and then is not None:
-                heapq.heappush(queue, (total - now + then, following))
+            more = solutions[following[i]].time_s - solutions[ranks[i]].time_s
+            heapq.heappush(queue, (total + n * more, following))
 
 
 def _program_graph(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Graph:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from eqsat.extract._product_price import Product
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes, size_of
 from eqsat.ir import Attrs, ComputeArg, OpDef, OpKind, ShapeType, TensorType, TupleType, Type, te
@@ -192,6 +193,28 @@ def contraction_of(
     n = by_axis.get("O", 1) if "transpose" in op.name else max(1, by_axis.get("O", 1) // g)
     m = max(1, total // max(1, n * g))
     return Contraction(g, m, max(1, n), k)
+
+
+def product_of(
+    op: OpDef, attrs: Attrs, x: Sequence[int], y: Sequence[int], out: Sequence[int]
+) -> Product:
+    """Return a product or convolution as the contraction template sees it."""
+    p = contraction_of(op, attrs, x, y, out)
+    if "conv" not in op.name:
+        if len(y) <= 2 and p.batch > 1:
+            return Product(1, p.batch * p.m, p.n, p.k, p.n)
+        return Product(p.batch, p.m, p.n, p.k, p.n)
+    layout = str(attrs.get("out_layout") or attrs.get("data_layout") or "NCHW")
+    axes = dict(zip(layout, out, strict=False))
+    images = axes.get("N", 1)
+    if layout.endswith("C"):
+        return Product(p.batch, p.m, p.n, p.k, p.n)
+    pixels = max(1, p.m // max(1, images))
+    strides = attrs.get("strides")
+    is_dense = not isinstance(strides, tuple) or all(s == 1 for s in strides)
+    is_pointwise = is_dense and prod(y[2:]) == 1
+    run = pixels if is_pointwise else axes.get(layout[-1], 1) if is_dense else 1
+    return Product(p.batch * images, p.n, pixels, p.k, run)
 
 
 def is_depthwise(op: OpDef, attrs: Attrs, y: Sequence[int]) -> bool:

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import cast
 
 from eqsat._snapshot import EXTERN, TUPLE_GET_ITEM, ClassId, ENode, ShapeOperand, Snapshot
-from eqsat.extract._flops import Contraction, contraction_of, count_flops, is_depthwise
+from eqsat.extract._flops import (
+    Contraction,
+    contraction_of,
+    count_flops,
+    is_depthwise,
+    product_of,
+)
 from eqsat.extract._form import Form, Rows
 from eqsat.extract._graph import Graph, TensorClass
+from eqsat.extract._product_price import product_s
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes
 from eqsat.ir import Attrs, ObjectType, OpDef, OpKind, ShapeType, TensorType, TupleType, Type, op
 from eqsat.rules.fusion import ALIAS_VIEWS, ARITHMETIC_REDUCTIONS, BIJECTIVE_VIEWS, NodeKind
-from eqsat.shapes import Shape
+from eqsat.shapes import Shape, itemsize
 
-# Register tile of the contraction template: rows × columns. Source: facts of the CPU backend.
-_TILE_M, _TILE_N = 6, 16
-_SHORT_K = 16
 # Index arithmetic of a view inside another kernel, in flops per element.
 _VIEW_FLOPS = 2.0
 _SELECT_FLOPS = 2.0
@@ -35,6 +39,7 @@ class _Work:
     flops: float
     rows: Rows | None
     contraction: Contraction | None
+    product_s: tuple[float, float] = (0.0, 0.0)  # the second operand ready, and to be packed
 
 
 def prepare(
@@ -89,9 +94,10 @@ class _FormMaker:
         peak = profile.fma_flops_per_s * min(1.0, 4.0 / out.element_bytes)
         fixed_s = element_flops = 0.0
         if work.contraction is not None:
-            template = "window" if kind == "window" else "contraction"
-            rate = peak * profile.efficiency[template] * _tile_fit(kind, work.contraction)
-            fixed_s = work.flops / rate + _packing_s(graph, kind, positions)
+            second = classes[positions[1]]
+            # A convolution brings its data into panels, a product the operand on the right.
+            packs = "conv" in node.op or not second.is_constant
+            fixed_s = work.product_s[packs]
         elif kind in ("pointwise", "view", "gather", "create"):
             element_flops = work.flops / max(1, out.elements)
             if kind in ("view", "gather"):
@@ -164,8 +170,15 @@ class _FormMaker:
         if o.kind is OpKind.CONTRACTION and len(known) >= 2 and _shape(result) is not None:
             x, y, out = (self._numbers(s) for s in (known[0], known[1], _shape(result) or ()))
             product = contraction_of(o, attrs, x, y, out)
-            kind: NodeKind = "window" if is_depthwise(o, attrs, y) else "contraction"
-            return _Work(kind, product.flops, None, product)
+            if is_depthwise(o, attrs, y):
+                rate = graph.profile.fma_flops_per_s * graph.profile.efficiency["window"]
+                return _Work("window", product.flops, None, product, (product.flops / rate,) * 2)
+            tiled = product_of(o, attrs, x, y, out)
+            num_bytes = float(itemsize(result.dtype)) if isinstance(result, TensorType) else 4.0
+            seconds = [
+                product_s(tiled, graph.profile, num_bytes, packs=packs) for packs in (False, True)
+            ]
+            return _Work("contraction", product.flops, None, product, (seconds[0], seconds[1]))
         flops = count_flops(o, types, attrs, result, graph.sizes, graph.profile)
         return _Work(cast("NodeKind", o.kind.name.lower()), flops, rows, None)
 
@@ -226,24 +239,6 @@ def _reads(
             return 2.0 * child.elements if position == 0 else float(out.elements)
         case _:
             return float(child.elements)
-
-
-def _tile_fit(kind: NodeKind, p: Contraction) -> float:
-    """Return how much of the register tiles a product fills."""
-    if kind == "window":
-        return 1.0
-    m = p.m / (-(-p.m // _TILE_M) * _TILE_M)
-    n = p.n / (-(-p.n // _TILE_N) * _TILE_N)
-    return max(0.05, m * n * p.k / (p.k + _SHORT_K))
-
-
-def _packing_s(graph: Graph, kind: NodeKind, positions: Sequence[int]) -> float:
-    """Return the time to bring a second operand that is not constant into panels."""
-    if kind == "window" or len(positions) < 2:
-        return 0.0
-    packed = graph.classes[positions[1]]
-    rate = graph.profile.bytes_per_s(packed.num_bytes)
-    return 0.0 if packed.is_constant else 2.0 * packed.num_bytes / rate
 
 
 def _row_threads(graph: Graph, work: _Work) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -92,8 +91,8 @@ def _best(
     return best
 
 
-def improved(segment: Segment, start: Choice, until_s: float) -> Choice:
-    """Return `start` improved by exchanging one kernel at a time, until `until_s` on the clock.
+def improved(segment: Segment, start: Choice, max_tries: int) -> Choice:
+    """Return `start` improved by exchanging one kernel at a time, with at most `max_tries` tries.
 
     Raises:
         AssertionError: `start` is no solution.
@@ -102,19 +101,16 @@ def improved(segment: Segment, start: Choice, until_s: float) -> Choice:
     assert best is not None, "the greedy choice does not cover the segment"
     full, best_s = dict(start), time_s(segment, best)
     is_better = True
-    while is_better and time.perf_counter() < until_s:
+    while is_better and max_tries > 0:
         is_better = False
         for c in list(best):
             for i in range(len(segment.options[c])):
+                max_tries -= 1
                 tried = {**full, c: i}
-                chosen = used(segment, tried)
+                chosen = used(segment, tried) if max_tries >= 0 else None
                 if chosen is None:
                     continue
                 total = time_s(segment, chosen)
                 if total < best_s * (1 - 1e-9):
                     full, best, best_s, is_better = tried, chosen, total, True
-            if time.perf_counter() > until_s:
-                break
-            if c not in best:
-                continue
     return best

@@ -11,8 +11,8 @@ from eqsat.extract._highs import Rows, minimize
 from eqsat.extract._segments import Segment
 
 _MICRO = 1e6
-# Above this many options exchanging kernels of the greedy choice is not worth its time.
-_IMPROVE_LIMIT = 400
+# Exchanges of one kernel of the greedy choice that are tried.
+_MAX_EXCHANGES = 4000
 
 
 class _Model:
@@ -91,11 +91,6 @@ class _Model:
             if back:
                 self.rows.add([*self.readers_in(c, x), *back], [], -inf, 1.0)
 
-    def forbid(self, choice: Mapping[int, int]) -> None:
-        """Exclude every choice that contains `choice`."""
-        columns = [self.first[c] + i for c, i in choice.items()]
-        self.rows.add(columns, [], -inf, len(columns) - 1.0)
-
     def forbid_circle(self, circle: Sequence[int]) -> None:
         """Exclude that these classes read each other in a circle."""
         following = [*circle[1:], circle[0]]
@@ -117,31 +112,21 @@ class _Model:
         return choice, answer.bound / _MICRO
 
 
-def solve(
-    segment: Segment, limit_s: float, forbidden: Sequence[Mapping[int, int]] = ()
-) -> Solution | None:
-    """Return the best choice found for the segment with its bound; None where none is allowed.
+def solve_program(segment: Segment, limit_s: float, start: Choice | None = None) -> Solution:
+    """Return the best choice found for the segment with its bound, `start` or a greedy one if none.
 
-    `forbidden` choices, and all that contain one, are left out.
+    Without time (`limit_s`), the bound is what writing the roots takes at least.
     """
     start_s = time.perf_counter()
-    start = None
-    if not forbidden:
-        found = greedy(segment)
-        size = segment.num_options
-        until = start_s + min(0.3 * limit_s, 0.05) if size <= _IMPROVE_LIMIT else start_s
-        start = improved(segment, found, until)
-        least = sum(min(k.time_s for k in segment.options[r]) for r in segment.roots)
-        reached = time_s(segment, start)
-        if reached <= least * (1 + 1e-12) or limit_s <= 0:
-            return Solution(start, reached, min(least, reached))
+    best = improved(segment, greedy(segment) if start is None else start, _MAX_EXCHANGES)
+    best_s = time_s(segment, best)
+    bound_s = sum(min(k.time_s for k in segment.options[r]) for r in segment.roots)
+    if best_s <= bound_s * (1 + 1e-12) or limit_s <= 0:
+        return Solution(best, best_s, min(bound_s, best_s))
     model = _Model(segment)
-    for choice in forbidden:
-        model.forbid(choice)
-    best, best_s, bound = start, time_s(segment, start) if start is not None else inf, 0.0
     while (left := limit_s - (time.perf_counter() - start_s)) > 0:
-        choice, new_bound = model.solve(None if segment.in_cycle else best, left)
-        bound = max(bound, new_bound)
+        choice, new_bound_s = model.solve(None if segment.in_cycle else best, left)
+        bound_s = max(bound_s, new_bound_s)
         if choice is None:
             break
         chosen = used(segment, choice)
@@ -150,9 +135,7 @@ def solve(
                 best, best_s = chosen, time_s(segment, chosen)
             break
         model.forbid_circle(_circle(segment, choice))
-    if best is None:
-        return None
-    return Solution(best, best_s, min(max(bound, 0.0), best_s))
+    return Solution(best, best_s, min(bound_s, best_s))
 
 
 def _circle(segment: Segment, choice: Mapping[int, int]) -> list[int]:

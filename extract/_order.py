@@ -1,8 +1,8 @@
-"""Strongly connected components."""
+"""Strongly connected components, and what stands on every way to a class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 def components(count: int, successors: Callable[[int], Iterable[int]]) -> list[list[int]]:
@@ -49,3 +49,35 @@ def components(count: int, successors: Callable[[int], Iterable[int]]) -> list[l
                     on_stack[w] = False
                 del stack[at:]
     return found
+
+
+def required_sets(
+    groups: Sequence[Sequence[int]], ways: Callable[[int], Iterable[Iterable[int]]]
+) -> dict[int, int]:
+    """Return per number the set, as bits, of those that stand on all its ways, itself included.
+
+    Args:
+        groups: the components, successors first.
+        ways: per number, the sets of successors of which one is taken; without any, it is a leaf.
+    """
+    required: dict[int, int] = {}
+    for group in groups:
+        inside = set(group)
+        required.update(dict.fromkeys(group, -1))
+        is_open = True
+        while is_open:
+            is_open = False
+            for c in group:
+                common = -1
+                has_ways = False
+                for way in ways(c):
+                    has_ways = True
+                    union = 0
+                    for x in way:
+                        union |= required[x]
+                    common &= union
+                found = (common if has_ways else 0) | 1 << c
+                if found != required[c]:
+                    required[c] = found
+                    is_open = len(inside) > 1
+    return required

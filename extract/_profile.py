@@ -10,33 +10,39 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from math import log
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
-_FORMAT = 3
+_FORMAT = 5
+# A level is probed with this part of its capacity; main memory with this much more than fits.
+_PROBED_PART = 0.6
+_DRAM_FACTOR = 5.0
+# Several cores get at least this many times what one gets of a shared level.
+_SHARED_SPEEDUP = 1.5
 
-# In flops of a vectorised polynomial, range reduction included. Source: counted from the usual f32
-# polynomials (Cephes degree, one division where there is one).
+# In flops at the efficiency of pointwise kernels. Source: measured by benchmarks/calibrate.py.
 _TRANSCENDENTAL_FLOPS: Mapping[str, float] = {
-    "exp": 14.0,
-    "exp2": 12.0,
-    "log": 16.0,
-    "log2": 16.0,
-    "log10": 17.0,
-    "log1p": 18.0,
-    "sqrt": 6.0,
-    "rsqrt": 8.0,
-    "tanh": 20.0,
-    "erf": 24.0,
-    "sigmoid": 18.0,
-    "sin": 20.0,
-    "cos": 20.0,
-    "tan": 30.0,
-    "pow": 34.0,
+    "exp": 35.0,
+    "exp2": 30.0,
+    "log": 40.0,
+    "log2": 40.0,
+    "log10": 42.0,
+    "log1p": 45.0,
+    "sqrt": 15.0,
+    "rsqrt": 20.0,
+    "tanh": 50.0,
+    "erf": 50.0,
+    "sigmoid": 45.0,
+    "sin": 50.0,
+    "cos": 50.0,
+    "tan": 75.0,
+    "pow": 85.0,
 }
-_OTHER_TRANSCENDENTAL_FLOPS = 30.0
+_OTHER_TRANSCENDENTAL_FLOPS = 60.0
+_MOST_BARRIER_S = 1.0e-6
 _CHEAP_INTRINSICS = frozenset(
     {"abs", "fabs", "floor", "ceil", "round", "trunc", "isnan", "isfinite", "isinf"}
 )
@@ -62,6 +68,8 @@ class DeviceProfile:
         levels: smallest first; the last holds everything.
         kernel_overhead_s: start and end of one kernel inside the native function.
         barrier_s: one barrier between kernels.
+        vector_bits: the widest vectors that are used.
+        num_vector_registers: how many a core has.
         transcendental_flops: cost of a scalar function in flops.
         efficiency: per template, the part of the peak that its arithmetic reaches.
     """
@@ -70,19 +78,30 @@ class DeviceProfile:
     num_threads: int
     fma_flops_per_s: float
     levels: tuple[MemoryLevel, ...]
-    kernel_overhead_s: float = 1.0e-6
+    kernel_overhead_s: float = 0.5e-6
     barrier_s: float = 1.0e-6
+    vector_bits: int = 256
+    num_vector_registers: int = 16
     transcendental_flops: Mapping[str, float] = field(
         default_factory=lambda: dict(_TRANSCENDENTAL_FLOPS)
     )
     efficiency: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_EFFICIENCY))
 
     def bytes_per_s(self, footprint_bytes: float) -> float:
-        """Return the bandwidth of the smallest level that holds the footprint."""
-        for level in self.levels:
-            if footprint_bytes <= level.capacity_bytes:
-                return level.bytes_per_s
-        return self.levels[-1].bytes_per_s
+        """Return the bandwidth of a footprint: between levels it falls by and by."""
+        last = len(self.levels) - 1
+        below = self.levels[0]
+        if footprint_bytes <= below.capacity_bytes * _PROBED_PART:
+            return below.bytes_per_s
+        at = below.capacity_bytes * _PROBED_PART
+        for i in range(1, last + 1):
+            level = self.levels[i]
+            end = level.capacity_bytes * _PROBED_PART if i < last else at * _DRAM_FACTOR
+            if footprint_bytes < end:
+                part = log(footprint_bytes / at) / log(end / at)
+                return below.bytes_per_s * (level.bytes_per_s / below.bytes_per_s) ** part
+            below, at = level, end
+        return below.bytes_per_s
 
     def intrinsic_flops(self, name: str) -> float:
         """Return what one call of the scalar function costs, in flops."""
@@ -91,16 +110,15 @@ class DeviceProfile:
         return self.transcendental_flops.get(name, _OTHER_TRANSCENDENTAL_FLOPS)
 
 
-# Parts of the FMA peak. Contraction: 70–94 % of peak with a plain register tile (measured shapes of
-# ResNet and BERT). The others: one flop per lane and cycle at most, loads and stores beside it.
+# Parts of the FMA peak. Source: measured by benchmarks/calibrate.py.
 DEFAULT_EFFICIENCY: Mapping[str, float] = {
-    "contraction": 0.7,
-    "window": 0.15,
-    "pointwise": 0.2,
-    "view": 0.1,
-    "gather": 0.05,
-    "reduction": 0.12,
-    "row": 0.15,
+    "contraction": 0.85,
+    "window": 0.04,
+    "pointwise": 0.5,
+    "view": 0.5,
+    "gather": 0.2,
+    "reduction": 0.4,
+    "row": 0.5,
     "opaque": 0.02,
 }
 
@@ -121,12 +139,26 @@ REFERENCE_PROFILE = DeviceProfile(
 class Probe(Protocol):
     """Measures with native code; `backends/` has one, NumPy stands in otherwise."""
 
+    @property
+    def vector_bits(self) -> int:
+        """The widest vectors that kernels use."""
+        ...
+
+    @property
+    def num_vector_registers(self) -> int:
+        """How many of them a core has."""
+        ...
+
     def fma_flops_per_s(self, num_threads: int) -> float:
         """Return the peak of f32 multiply-adds over all threads, two flops each."""
         ...
 
     def read_bytes_per_s(self, footprint_bytes: int, num_threads: int) -> float:
         """Return the bandwidth of reading and writing a footprint, over all threads."""
+        ...
+
+    def barrier_s(self, num_threads: int) -> float:
+        """Return the time of one barrier of all threads."""
         ...
 
 
@@ -136,6 +168,9 @@ class NumpyProbe:
     OpenBLAS runs on all cores, so the figure is scaled to the threads asked for. A product reaches
     about 85 % of the FMA peak.
     """
+
+    vector_bits = 256
+    num_vector_registers = 16
 
     def fma_flops_per_s(self, num_threads: int) -> float:
         """Return the peak of f32 multiply-adds over all threads, two flops each."""
@@ -153,6 +188,10 @@ class NumpyProbe:
         seconds = _best_s(lambda: np.copyto(target, source), budget_s=0.08)
         scale = num_threads if footprint_bytes < 4e6 else min(num_threads, 1.5)
         return 8.0 * count / seconds * scale
+
+    def barrier_s(self, num_threads: int) -> float:
+        """Return what a barrier of spinning threads takes on a quiet machine."""
+        return 0.0 if num_threads == 1 else 0.5e-6
 
 
 def _best_s(run: Callable[[], object], budget_s: float) -> float:
@@ -185,27 +224,60 @@ def load_profile(num_threads: int | None = None, probe: Probe | None = None) -> 
 
 def _measure(cpu: str, num_threads: int, probe: Probe) -> DeviceProfile:
     l1, l2, l3 = _cache_sizes()
-    private = float(num_threads)
-    capacities = (("L1", l1 * private), ("L2", l2 * private), ("L3", float(l3)))
-    levels = [
-        MemoryLevel(name, capacity, probe.read_bytes_per_s(int(capacity * 0.6), num_threads))
-        for name, capacity in capacities
-    ]
-    dram = probe.read_bytes_per_s(min(int(l3 * 3), 192 << 20), num_threads)
-    levels.append(MemoryLevel("DRAM", float("inf"), dram))
+    cores = min(num_threads, _num_cores(physical=True))
+    levels: list[MemoryLevel] = []
+    for name, each in (("L1", l1), ("L2", l2)):
+        rate = _of_all(probe.read_bytes_per_s, int(each * _PROBED_PART), num_threads, cores)
+        levels.append(MemoryLevel(name, float(each * num_threads), rate))
+    dram = min(int(l3 * _PROBED_PART * _DRAM_FACTOR), 192 << 20)
+    for name, capacity, probed in (
+        ("L3", float(l3), int(l3 * _PROBED_PART)),
+        ("DRAM", float("inf"), dram),
+    ):
+        alone = probe.read_bytes_per_s(probed, 1) * min(cores, _SHARED_SPEEDUP)
+        rate = max(alone, probe.read_bytes_per_s(probed, num_threads))
+        levels.append(MemoryLevel(name, capacity, rate))
     # Noise must not make a larger level look faster than a smaller one.
     for i in range(len(levels) - 2, -1, -1):
         fastest = max(levels[i].bytes_per_s, levels[i + 1].bytes_per_s)
         levels[i] = MemoryLevel(levels[i].name, levels[i].capacity_bytes, fastest)
-    barrier_s = 0.2e-6 if num_threads == 1 else 1.0e-6
-    peak = probe.fma_flops_per_s(num_threads)
-    return DeviceProfile(cpu, num_threads, peak, tuple(levels), barrier_s=barrier_s)
+    return DeviceProfile(
+        cpu,
+        num_threads,
+        max(probe.fma_flops_per_s(num_threads), cores * probe.fma_flops_per_s(1)),
+        tuple(levels),
+        # On a machine that does other work too, a barrier waits for the scheduler: not the rule.
+        barrier_s=min(probe.barrier_s(num_threads), _MOST_BARRIER_S),
+        vector_bits=probe.vector_bits,
+        num_vector_registers=probe.num_vector_registers,
+    )
 
 
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _of_all(
+    rate: Callable[[int, int], float], each_bytes: int, num_threads: int, cores: int
+) -> float:
+    """Return the rate of caches that each core has to itself.
+
+    Another program on one of the cores halves what all threads reach together, but not what one
+    thread reaches: the larger of both views is the machine's own.
+    """
+    return max(rate(each_bytes * num_threads, num_threads), cores * rate(each_bytes, 1))
+
+
+def _num_cores(*, physical: bool = False) -> int:
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    return len({_siblings(c) for c in cpus}) if physical else len(cpus)
+
+
+def _siblings(cpu: int) -> str:
+    """Return the CPUs that share a core with `cpu`."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return str(cpu)
 
 
 def _cpu_model() -> str:

@@ -1,7 +1,7 @@
 """Relax expressions, functions and modules.
 
-Expressions compare by identity: a `Var` is bound once, and a program is a list of bindings (A-normal
-form), so sharing is explicit.
+Expressions compare by identity: a `Var` is bound once, and a program is a list of bindings
+(A-normal form), so sharing is explicit.
 """
 
 from __future__ import annotations
@@ -160,10 +160,10 @@ class TupleGetItem:
 class Call:
     """A call of an operator or a function.
 
-    For an operator `args` are its operands in the order of `OpDef.operands` (an absent optional one
-    is left out at the end or None-typed `NullValue`) and `attrs` hold every attribute, defaults
-    filled in. For `call_tir`, `call_dps_packed`, `call_packed` and their kin the callee is `args[0]`,
-    the operands are the rest, and `type` is the declared output type.
+    For an operator `args` are its operands in the order of `OpDef.operands` (an absent one
+    is `NullValue`) and `attrs` hold every attribute, defaults filled in. For `call_tir`,
+    `call_dps_packed` and their kin the callee is `args[0]`, the operands are the rest, and `type` is
+    the declared output type.
     """
 
     op: OpDef | GlobalVar | ExternFunc | Var

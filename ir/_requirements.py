@@ -49,7 +49,9 @@ def _stated(function: Function) -> Iterator[Equal]:
     for part in str(text).split(";") if text else ():
         a, separator, b = part.partition("==")
         if not separator:
-            raise EqsatError(f"{function.name}: the attribute {REQUIRES} has {part!r}, not 'a == b'")
+            raise EqsatError(
+                f"{function.name}: the attribute {REQUIRES} has {part!r}, not 'a == b'"
+            )
         yield Equal(parse_dim(a.strip()), parse_dim(b.strip()))
 
 

@@ -1,7 +1,7 @@
 """Tensor expressions: the loop-level meaning of operators.
 
-A `Tensor` is an input (`axes` empty, `body` None) or a stage: "for every output index, this scalar".
-A body is a scalar expression over loads of other tensors, or one `Reduce` over such an expression.
+A `Tensor` is an input (no `body`) or a stage: "for every output index, this scalar". A body
+is a scalar expression over loads of other tensors, or one `Reduce` over such an expression.
 Several stages make one operator (softmax: max, exp, sum, divide).
 """
 

@@ -6,7 +6,8 @@ Expressions are immutable; `Var` and `Buffer` compare by identity. The smart con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -110,8 +111,10 @@ class StringImm(PrimExpr):
 
 @dataclass(frozen=True, slots=True)
 class Binary(PrimExpr):
-    """`a op b`; both sides have the same dtype. `/` is the true or truncating division of the dtype,
-    `//` and `%` are floor division and floor modulo."""
+    """`a op b`; both sides have the same dtype.
+
+    `/` is the true or truncating division of the dtype, `//` and `%` floor division and modulo.
+    """
 
     op: BinaryOp
     a: PrimExpr
@@ -119,7 +122,7 @@ class Binary(PrimExpr):
 
     @property
     def dtype(self) -> str:  # type: ignore[override]  # computed, not stored
-        """bool for comparisons and logic, else the operands' dtype."""
+        """Bool for comparisons and logic, else the operands' dtype."""
         return "bool" if self.op in COMPARISONS or self.op in LOGICAL else self.a.dtype
 
 
@@ -141,8 +144,11 @@ class Cast(PrimExpr):
 
 @dataclass(frozen=True, slots=True)
 class Select(PrimExpr):
-    """`condition ? a : b`. `lazy` (`T.if_then_else`) evaluates only the chosen side, so a load out of
-    bounds on the other side is not executed; `T.Select` may evaluate both."""
+    """`condition ? a : b`.
+
+    `lazy` (`T.if_then_else`) evaluates only the chosen side, so a load out of bounds on the other
+    side is not executed; `T.Select` may evaluate both.
+    """
 
     condition: PrimExpr
     a: PrimExpr
@@ -157,8 +163,11 @@ class Select(PrimExpr):
 
 @dataclass(frozen=True, slots=True)
 class Intrinsic(PrimExpr):
-    """A named scalar function: exp log log2 sqrt rsqrt tanh erf sigmoid sin cos tan floor ceil round
-    (half to even) trunc abs fabs pow isnan isfinite isinf …, by TVM's `T.` names."""
+    """A named scalar function, by TVM's `T.` names.
+
+    exp log log2 sqrt rsqrt tanh erf sigmoid sin cos tan floor ceil round (half to even) trunc abs
+    fabs pow isnan isfinite isinf …
+    """
 
     name: str
     args: tuple[PrimExpr, ...]
@@ -167,8 +176,10 @@ class Intrinsic(PrimExpr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Buffer:
-    """A typed region of memory in row-major order. `scope`: "global" (argument or workspace),
-    "local" (registers or stack of one thread)."""
+    """A typed region of memory in row-major order.
+
+    `scope`: "global" (argument or workspace), "local" (registers or stack of one thread).
+    """
 
     name: str
     shape: tuple[PrimExpr, ...]
@@ -232,7 +243,7 @@ class For:
 
 @dataclass(frozen=True, slots=True)
 class IterVar:
-    """A block iterator: its domain, its kind ("S" spatial, "R" reduction) and the value bound to it."""
+    """A block iterator: domain, kind ("S" spatial, "R" reduction) and the value bound to it."""
 
     var: Var
     domain: Range
@@ -297,7 +308,7 @@ Stmt = For | Block | Seq | IfThenElse | Let | Evaluate | BufferStore
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PrimFunc:
-    """A function over buffers and scalars. The implicit root block holds `alloc_buffers` and `body`.
+    """A function over buffers and scalars; its implicit root block has `alloc_buffers` and `body`.
 
     Shape symbols in buffer shapes are the interned variables of `shape_var` and are bound by the
     arguments' shapes at a call.
@@ -360,7 +371,7 @@ def const(value: int | float | bool, dtype: str) -> PrimExpr:
 
 
 def as_expr(value: Scalar | SymDim, like: PrimExpr | None = None) -> PrimExpr:
-    """Return `value` as an expression; a Python number takes the dtype of `like` (int64 without)."""
+    """Return `value` as an expression; a number takes the dtype of `like`, int64 without it."""
     if isinstance(value, PrimExpr):
         return value
     if isinstance(value, SymDim):
@@ -404,39 +415,30 @@ def _is_int(e: PrimExpr, value: int) -> bool:
 
 
 def _fold_ints(op: BinaryOp, a: int, b: int) -> int | None:
-    match op:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-        case "//":
-            return a // b if b else None
-        case "%":
-            return a % b if b else None
-        case "min":
-            return min(a, b)
-        case "max":
-            return max(a, b)
-        case "==":
-            return int(a == b)
-        case "!=":
-            return int(a != b)
-        case "<":
-            return int(a < b)
-        case "<=":
-            return int(a <= b)
-        case ">":
-            return int(a > b)
-        case ">=":
-            return int(a >= b)
-        case "and":
-            return int(bool(a) and bool(b))
-        case "or":
-            return int(bool(a) or bool(b))
-        case _:
-            return None
+    if op in _DIVISIONS and b == 0:
+        return None
+    fold = _INT_FOLDS.get(op)
+    return None if fold is None else int(fold(a, b))
+
+
+_DIVISIONS = frozenset({"//", "%"})
+_INT_FOLDS: dict[BinaryOp, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": lambda a, b: a // b,
+    "%": operator.mod,
+    "min": min,
+    "max": max,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "and": lambda a, b: bool(a) and bool(b),
+    "or": lambda a, b: bool(a) or bool(b),
+}
 
 
 def equal(a: PrimExpr, b: Scalar) -> PrimExpr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -12,7 +12,7 @@ _collecting: ContextVar[dict[Equal, None] | None] = ContextVar("_collecting", de
 
 
 @contextmanager
-def assumptions() -> Iterator[dict[Equal, None]]:
+def assumptions() -> Generator[dict[Equal, None]]:
     """Collect what `assume` is told while the block runs, each fact once, in order."""
     found: dict[Equal, None] = {}
     token = _collecting.set(found)

@@ -32,7 +32,9 @@ def test_optimize_compile_run_at_many_sizes() -> None:
     for n in (1, 2, 7, 33):
         x = np.random.default_rng(n).standard_normal((n, 16)).astype(np.float32)
         expected = eqsat.interpret(mod, x)
-        np.testing.assert_allclose(eqsat.interpret(result.module, x), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            eqsat.interpret(result.module, x), expected, rtol=1e-5, atol=1e-5
+        )
         np.testing.assert_allclose(exe(x), expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(exe(x=x), expected, rtol=1e-5, atol=1e-5)
 

@@ -37,7 +37,15 @@ def test_run_reads_inputs_and_saves_outputs(model: Path, tmp_path: Path) -> None
     x = np.random.default_rng(0).standard_normal((1, 3, 32)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     out = tmp_path / "y.npz"
-    arguments = ["--input", f"x={tmp_path / 'x.npy'}", "--repeat", "1", "--save", str(out), "--json"]
+    arguments = [
+        "--input",
+        f"x={tmp_path / 'x.npy'}",
+        "--repeat",
+        "1",
+        "--save",
+        str(out),
+        "--json",
+    ]
     assert main(["run", str(model), *arguments]) == 0
     assert np.load(out)["output_0"].shape == (1, 3, 32)
 
@@ -55,7 +63,10 @@ def test_optimize_writes_text_that_runs(
     best = tmp_path / "best.py"
     assert main(["optimize", str(model), "-o", str(best)]) == 0
     assert f"written to {best}" in capsys.readouterr().out
-    assert main(["run", str(best), "--no-optimize", "--dim", "N=2", "--dim", "S=3", "--repeat", "1"]) == 0
+    assert (
+        main(["run", str(best), "--no-optimize", "--dim", "N=2", "--dim", "S=3", "--repeat", "1"])
+        == 0
+    )
     assert "output 0: float32[2, 3, 32]" in capsys.readouterr().out
 
 

@@ -27,7 +27,7 @@ def test_every_package_is_listed() -> None:
 
 
 def test_wheel_from_sdist_imports_every_module(tmp_path: Path) -> None:
-    """Builds sdist → wheel, unpacks it alone, and imports each module with the dependencies only."""
+    """Builds sdist → wheel, unpacks it alone, imports each module with the dependencies only."""
     quiet = {"check": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", ROOT],
@@ -67,5 +67,7 @@ def test_import_is_light() -> None:
 def test_layers_are_no_top_level_packages(tmp_path: Path) -> None:
     """Only `eqsat` is installed: `import ir` finds nothing."""
     script = "import shapes"
-    run = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
     assert run.returncode != 0

@@ -39,7 +39,7 @@ def test_a_product_of_unequal_sizes_is_refused(optimized: bool) -> None:
     exe = eqsat.compile(eqsat.optimize(mod) if optimized else mod, cache=False)
     ones = np.ones((2, 5), np.float32), np.ones((5, 3), np.float32)
     np.testing.assert_array_equal(exe(*ones), np.full((2, 3), 5, np.float32))
-    with pytest.raises(RuntimeCheckError, match="n = 5.*k = 6"):
+    with pytest.raises(RuntimeCheckError, match=r"n = 5.*k = 6"):
         exe(ones[0], np.ones((6, 3), np.float32))
 
 

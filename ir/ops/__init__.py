@@ -21,6 +21,7 @@ from eqsat.ir.ops._nn_pool import NN_POOL
 from eqsat.ir.ops._pad import PAD
 from eqsat.ir.ops._quantize import QUANTIZE
 from eqsat.ir.ops._registry import OperatorError, OperatorTable
+from eqsat.ir.ops._scatter import SCATTER
 from eqsat.ir.ops._search import SEARCH
 from eqsat.ir.ops._statistical import STATISTICAL
 from eqsat.ir.ops._unary import UNARY
@@ -35,6 +36,7 @@ _TABLE = OperatorTable(
         *SHAPES,
         *INDEX,
         *GATHER,
+        *SCATTER,
         *LINEAR_ALGEBRA,
         *MANIPULATE,
         *STATISTICAL,

@@ -28,7 +28,7 @@ from eqsat.ir.ops._common import (
     same_dtype,
     tensor_type,
 )
-from eqsat.shapes import is_bool, is_float
+from eqsat.shapes import is_bool, is_float, max_value, min_value
 
 _Check = Callable[[str], str]
 
@@ -161,16 +161,8 @@ def _floor_divide(a: Array, b: Array) -> Array:
     return np.floor(a / b) if is_float(a.dtype.name) else np.floor_divide(a, b)
 
 
-def _floor_mod(a: Array, b: Array) -> Array:
-    return a - np.floor(a / b) * b if is_float(a.dtype.name) else np.mod(a, b)
-
-
 def _floor_divide_body(a: PrimExpr, b: PrimExpr) -> PrimExpr:
     return call("floor", a / b) if is_float(a.dtype) else a // b
-
-
-def _floor_mod_body(a: PrimExpr, b: PrimExpr) -> PrimExpr:
-    return a - call("floor", a / b) * b if is_float(a.dtype) else a % b
 
 
 def _mod_body(a: PrimExpr, b: PrimExpr) -> PrimExpr:
@@ -225,7 +217,7 @@ BINARY: tuple[OpDef, ...] = (
     ),
     _binary("subtract", _number, np.subtract, lambda a, b: a - b, _ARITHMETIC, onnx=("Sub",)),
     _binary("mod", _number, np.fmod, _mod_body, _DIVIDEND, onnx=("Mod",)),
-    _binary("floor_mod", _number, _floor_mod, _floor_mod_body, _DIVIDEND, onnx=("Mod",)),
+    _binary("floor_mod", _number, np.mod, lambda a, b: a % b, _DIVIDEND, onnx=("Mod",)),
     _comparison("equal", "==", np.equal, "Equal"),
     _comparison("greater", ">", np.greater, "Greater"),
     _comparison("greater_equal", ">=", np.greater_equal, "GreaterOrEqual"),
@@ -313,7 +305,14 @@ FMA = OpDef(
 def _infer_masked_fill(types: Sequence[Type], attrs: Attrs) -> Type:
     x, mask = tensor_type(types[0], "x"), tensor_type(types[1], "mask")
     require_bool(mask, "mask")
+    value = float_attr(attrs, "value")
+    if x.dtype != "void" and not is_float(x.dtype) and not _holds(x.dtype, value):
+        raise TypeCheckError(f"masked_fill: the value {value} is no {x.dtype}")
     return TensorType(broadcast_types(x, mask), x.dtype, x.vdevice)
+
+
+def _holds(dtype: str, value: float) -> bool:
+    return float(value).is_integer() and min_value(dtype) <= value <= max_value(dtype)
 
 
 def _masked_fill(x: Array, mask: Array, *, value: float) -> Array:

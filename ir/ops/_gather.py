@@ -1,4 +1,4 @@
-"""Reading and writing at positions that are data."""
+"""Reading at positions that are data."""
 
 # NumPy's stubs know neither the dtype of these arrays nor the parameters of a lambda over them.
 # pyright: reportUnknownArgumentType=false
@@ -34,8 +34,6 @@ from eqsat.ir.ops._common import (
     known_dims,
     out_dtype,
     require_int,
-    same_dtype,
-    str_attr,
     tensor,
     tensor_type,
     tensor_types,
@@ -45,7 +43,6 @@ from eqsat.ir.ops._index import resolve_indices
 from eqsat.shapes import SymDim, normalize_axis, numpy_dtype
 
 _INT64 = ("float32", "int64")
-_REDUCTIONS = ("update", "add", "mul", "max", "min")
 
 
 def _infer_gather_elements(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -129,60 +126,6 @@ def _gather_nd_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> C
     return gather_from("gather_nd", out, body)
 
 
-def _infer_scatter_elements(types: Sequence[Type], attrs: Attrs) -> Type:
-    x, indices, updates = (
-        tensor_type(t, n) for t, n in zip(types, ("data", "indices", "updates"), strict=True)
-    )
-    require_int(indices)
-    same_dtype(x, updates)
-    str_attr(attrs, "reduction", *_REDUCTIONS)
-    if x.ndim >= 0:
-        axis_attr(attrs, x.ndim)
-    if x.ndim >= 0 and any(t.ndim not in (-1, x.ndim) for t in (indices, updates)):
-        raise TypeCheckError(
-            f"data, indices and updates must have one rank, got {x}, {indices} and {updates}"
-        )
-    return x
-
-
-def _scatter_at(result: Array, where: tuple[Array, ...], updates: Array, reduction: str) -> Array:
-    match reduction:
-        case "update":
-            result[where] = updates
-        case "add":
-            np.add.at(result, where, updates)
-        case "mul":
-            np.multiply.at(result, where, updates)
-        case "max":
-            np.maximum.at(result, where, updates)
-        case _:
-            np.minimum.at(result, where, updates)
-    return result
-
-
-def _scatter_elements(
-    x: Array, indices: Array, updates: Array, *, axis: int, reduction: str
-) -> Array:
-    where: list[Array] = list(np.indices(indices.shape, sparse=True))
-    where[axis] = resolve_indices(indices, x.shape[axis])
-    return _scatter_at(x.copy(), tuple(where), updates, reduction)
-
-
-def _infer_scatter_nd(types: Sequence[Type], attrs: Attrs) -> Type:
-    x, indices, updates = (
-        tensor_type(t, n) for t, n in zip(types, ("data", "indices", "updates"), strict=True)
-    )
-    require_int(indices)
-    same_dtype(x, updates)
-    str_attr(attrs, "reduction", *_REDUCTIONS)
-    return x
-
-
-def _scatter_nd(x: Array, indices: Array, updates: Array, *, reduction: str) -> Array:
-    where = tuple(resolve_indices(indices[..., d], x.shape[d]) for d in range(indices.shape[-1]))
-    return _scatter_at(x.copy(), where, updates, reduction)
-
-
 def _infer_index_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
     x, indices = tensor_type(types[0], "data"), tensor_types(types[1], "indices")
     for k, t in enumerate(indices):
@@ -217,19 +160,6 @@ def _index_tensor_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -
         return x[[*places, *i[len(lead) :]]]
 
     return gather_from("index_tensor", out, body)
-
-
-def _infer_index_put(types: Sequence[Type], attrs: Attrs) -> Type:
-    x, values = tensor_type(types[0], "data"), tensor_type(types[2], "values")
-    for k, t in enumerate(tensor_types(types[1], "indices")):
-        require_int(t, f"field {k} of indices")
-    same_dtype(x, values)
-    return x
-
-
-def _index_put(x: Array, indices: list[Array], values: Array, *, accumulate: bool) -> Array:
-    where = tuple(resolve_indices(i, n) for i, n in zip(indices, x.shape, strict=False))
-    return _scatter_at(x.copy(), where, values, "add" if accumulate else "update")
 
 
 def _value_dtype(value: AttrValue) -> str:
@@ -319,59 +249,6 @@ GATHER: tuple[OpDef, ...] = (
             Sample(((3, 4, 2), [(5,), (5,)]), {}, _INT64, ranges={1: (-3, 3)}),
             Sample(((3, 4), [(2, 1), (3,)]), {}, _INT64, ranges={1: (-3, 3)}),
             Sample(((3, "n"), [(5,)]), {}, _INT64, ranges={1: (-3, 3)}),
-        ],
-    ),
-    OpDef(
-        "index_put",
-        (Operand("data"), Operand("indices", OperandKind.TENSORS), Operand("values")),
-        _infer_index_put,
-        _index_put,
-        OpKind.OPAQUE,
-        attrs=(Attr("accumulate", "bool", default=False),),
-        samples=lambda: [
-            Sample(
-                ((4, 3), [(2,), (2,)], (2,)),
-                {"accumulate": add},
-                ("float32", "int64", "float32"),
-                ranges={1: (0, 3)},
-            )
-            for add in (False, True)
-        ],
-    ),
-    OpDef(
-        "scatter_elements",
-        (Operand("data"), Operand("indices"), Operand("updates")),
-        _infer_scatter_elements,
-        _scatter_elements,
-        OpKind.OPAQUE,
-        attrs=(Attr("axis", "int", 0), Attr("reduction", "str", "update")),
-        onnx=("ScatterElements",),
-        samples=lambda: [
-            Sample(
-                ((4, 3), (2, 3), (2, 3)),
-                {"axis": 0, "reduction": r},
-                ("float32", "int64", "float32"),
-                ranges={1: (0, 4)},
-            )
-            for r in _REDUCTIONS
-        ],
-    ),
-    OpDef(
-        "scatter_nd",
-        (Operand("data"), Operand("indices"), Operand("updates")),
-        _infer_scatter_nd,
-        _scatter_nd,
-        OpKind.OPAQUE,
-        attrs=(Attr("reduction", "str", "update"),),
-        onnx=("ScatterND",),
-        samples=lambda: [
-            Sample(
-                ((4, 3), (2, 1), (2, 3)),
-                {"reduction": r},
-                ("float32", "int64", "float32"),
-                ranges={1: (-4, 4)},
-            )
-            for r in _REDUCTIONS
         ],
     ),
     OpDef(

@@ -104,7 +104,7 @@ def _take_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comput
     return gather_from("take", out, body)
 
 
-def _slice_start(size: Dim, begin: Dim, stride: int) -> Dim:
+def slice_start(size: Dim, begin: Dim, stride: int) -> Dim:
     """Return the first position of a slice, from the front, as `slice_length` understands it."""
     if isinstance(size, int) and isinstance(begin, int):
         return slice(begin, None, stride).indices(size)[0]
@@ -143,7 +143,7 @@ def _slice_part(
     if bool_attr(attrs, "assume_inbound") and not literal and not signed and stride > 0:
         return axis, begin, ceildiv(end - begin, stride), stride
     count = slice_length(size, begin, end, stride)
-    return axis, _slice_start(size, begin, stride), count, stride
+    return axis, slice_start(size, begin, stride), count, stride
 
 
 def _infer_slice(types: Sequence[Type], attrs: Attrs) -> Type:

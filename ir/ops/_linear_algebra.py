@@ -46,7 +46,7 @@ from eqsat.ir.ops._common import (
     up,
     wide_dtype,
 )
-from eqsat.shapes import Dim, Shape, broadcast, numpy_dtype
+from eqsat.shapes import Dim, Shape, broadcast, is_float, numpy_dtype
 
 _OUT_DTYPE = Attr("out_dtype", "dtype", None, optional=True)
 
@@ -70,9 +70,18 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
     return (*batch, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
 
 
+def product_dtype(attrs: Attrs, a: TensorType, b: TensorType) -> str:
+    """Return the dtype of a product of `a` and `b`: `out_dtype`, or theirs."""
+    own = same_dtype(a, b)
+    dtype = dtype_attr(attrs, "out_dtype", own)
+    if own != "void" and is_float(own) and not is_float(dtype):
+        raise TypeCheckError(f"out_dtype {dtype} would cut sums of {own} off; use astype for that")
+    return dtype
+
+
 def _infer_matmul(types: Sequence[Type], attrs: Attrs) -> Type:
     a, b = tensor_type(types[0], "x1"), tensor_type(types[1], "x2")
-    dtype = dtype_attr(attrs, "out_dtype", same_dtype(a, b))
+    dtype = product_dtype(attrs, a, b)
     x, y = known_dims(a), known_dims(b)
     if x is not None and y is not None:
         return TensorType(matmul_shape(x, y), dtype, a.vdevice)
@@ -98,7 +107,7 @@ def _matmul(a: Array, b: Array, *, out_dtype: str | None) -> Array:
 
 def multiply_accumulate(a: PrimExpr, b: PrimExpr, dtype: str) -> PrimExpr:
     """Return `a * b` in the dtype that sums of `dtype` results are kept in."""
-    wide = wide_dtype(dtype)
+    wide = a.dtype if is_float(dtype) and a.dtype == "float64" else wide_dtype(dtype)
     return cast_to(a, wide) * cast_to(b, wide)
 
 
@@ -129,7 +138,7 @@ def _infer_linear(types: Sequence[Type], attrs: Attrs) -> Type:
     data, weight = tensor_type(types[0], "data"), tensor_type(types[1], "weight")
     require_rank(weight, 2, "weight")
     bias = types[2] if isinstance(types[2], TensorType) else None
-    dtype = dtype_attr(attrs, "out_dtype", same_dtype(data, weight))
+    dtype = product_dtype(attrs, data, weight)
     x, w = known_dims(data), known_dims(weight)
     if x is None or w is None:
         return TensorType(UnknownShape(data.ndim), dtype, data.vdevice)

@@ -25,7 +25,7 @@ from eqsat.ir._op import (
     Sample,
 )
 from eqsat.ir._te import Tensor, compute
-from eqsat.ir._tir import PrimExpr, from_dim, select
+from eqsat.ir._tir import IntImm, PrimExpr, Select, binary, conjunction, from_dim, select
 from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
@@ -37,6 +37,7 @@ from eqsat.ir.ops._common import (
     out_dims,
     reindex,
     require_equal,
+    require_rank,
     same_dtype,
     shape_type,
     tensor,
@@ -44,6 +45,7 @@ from eqsat.ir.ops._common import (
     tensor_types,
     tensors,
 )
+from eqsat.ir.ops._index import slice_start
 from eqsat.shapes import (
     Dim,
     Shape,
@@ -56,6 +58,7 @@ from eqsat.shapes import (
     permute,
     product,
     reshape,
+    slice_length,
     squeeze,
 )
 
@@ -366,7 +369,40 @@ def _flip_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comput
 def _infer_slice_scatter(types: Sequence[Type], attrs: Attrs) -> Type:
     x, src = tensor_type(types[0], "input_tensor"), tensor_type(types[1], "src")
     same_dtype(x, src)
+    dims, given = known_dims(x), known_dims(src)
+    if dims is not None:
+        axis, _, count, _ = _scattered_slice(attrs, dims)
+        require_rank(src, len(dims), "slice_scatter: src")
+        wanted = (*dims[:axis], count, *dims[axis + 1 :])
+        for d, n in zip(given or (), wanted, strict=False):
+            require_equal(d, n, "slice_scatter: src must have the shape of the slice")
     return x
+
+
+def _scattered_slice(attrs: Attrs, dims: Shape) -> tuple[int, Dim, Dim, int]:
+    """Return (axis, first position, count, step) of what a slice_scatter replaces."""
+    axis, step = axis_attr(attrs, len(dims)), int_attr(attrs, "step")
+    if step < 1:
+        raise TypeCheckError(f"slice_scatter: step must be positive, got {step}")
+    begin, end = attrs["start"], attrs["end"]
+    assert isinstance(begin, Dim)
+    assert isinstance(end, Dim)
+    count = slice_length(dims[axis], begin, end, step)
+    return axis, slice_start(dims[axis], begin, step), count, step
+
+
+def _slice_scatter_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    x, src = tensor(args[0]), tensor(args[1])
+    axis, first, count, step = _scattered_slice(attrs, x.shape)
+
+    def body(*i: PrimExpr) -> PrimExpr:
+        offset = i[axis] - from_dim(first)
+        inside = conjunction(
+            offset >= 0, offset < from_dim(count * step), binary("==", offset % step, IntImm(0))
+        )
+        return Select(inside, src[[*i[:axis], offset // step, *i[axis + 1 :]]], x[i], lazy=True)
+
+    return gather_from("slice_scatter", out, body)
 
 
 def _infer_pixel_shuffle(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -635,14 +671,20 @@ MANIPULATE: tuple[OpDef, ...] = (
         (Operand("input_tensor"), Operand("src")),
         _infer_slice_scatter,
         _slice_scatter,
-        OpKind.OPAQUE,
+        OpKind.VIEW,
         attrs=(
             Attr("start", "dim"),
             Attr("end", "dim"),
             Attr("step", "dim", 1),
             Attr("axis", "int", 0),
         ),
-        samples=lambda: [Sample(((6, 2), (2, 2)), {"start": 1, "end": 5, "step": 2})],
+        compute=_slice_scatter_compute,
+        samples=lambda: [
+            Sample(((6, 2), (2, 2)), {"start": 1, "end": 5, "step": 2}),
+            Sample(((2, 7), (2, 3)), {"start": -5, "end": 7, "step": 2, "axis": -1}, ("int64",)),
+            Sample(((4, 3), (0, 3)), {"start": 3, "end": 2}),
+            Sample((("n + 3", 3), ("n", 3)), {"start": 2, "end": "n + 2"}),
+        ],
     ),
     OpDef(
         "meshgrid",

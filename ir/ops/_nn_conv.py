@@ -31,12 +31,11 @@ from eqsat.ir.ops._common import (
     out_dtype,
     require_equal,
     require_rank,
-    same_dtype,
     tensor,
     tensor_type,
     up,
 )
-from eqsat.ir.ops._linear_algebra import multiply_accumulate
+from eqsat.ir.ops._linear_algebra import multiply_accumulate, product_dtype
 from eqsat.ir.ops._window import in_bounds, layout_axes, place, window, windows
 from eqsat.shapes import Dim, conv_out, conv_transpose_out, numpy_dtype
 
@@ -55,7 +54,7 @@ def _layouts(attrs: Attrs, rank: int) -> tuple[tuple[int, ...], tuple[int, ...],
 def _infer(rank: int, *, transposed: bool) -> Callable[[Sequence[Type], Attrs], Type]:
     def infer(types: Sequence[Type], attrs: Attrs) -> Type:
         x, w = tensor_type(types[0], "data"), tensor_type(types[1], "weight")
-        dtype = dtype_attr(attrs, "out_dtype", same_dtype(x, w))
+        dtype = product_dtype(attrs, x, w)
         require_rank(x, rank + 2, "data")
         require_rank(w, rank + 2, "weight")
         data, kernel, out = _layouts(attrs, rank)

@@ -42,6 +42,7 @@ from eqsat.ir.ops._common import (
     out_dtype,
     reduce_over,
     reindex,
+    require_float,
     tensor,
     tensor_type,
     up,
@@ -76,6 +77,11 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     if x.dtype == "bool":
         raise TypeCheckError(f"x must be numbers, got {x}; convert it with astype")
     return reduced_type(x, attrs, x.dtype)
+
+
+def _infer_float(types: Sequence[Type], attrs: Attrs) -> Type:
+    require_float(tensor_type(types[0], "x"), "x")
+    return _infer(types, attrs)
 
 
 def _reference(function: Callable[..., Any]) -> Callable[..., Array]:
@@ -195,11 +201,12 @@ def _reduction(
     onnx: tuple[str, ...],
     kind: OpKind = OpKind.REDUCTION,
     numerics: Numerics = Numerics.REASSOCIATING,
+    infer: Callable[[Sequence[Type], Attrs], Type] = _infer,
 ) -> OpDef:
     return OpDef(
         name,
         (Operand("x"),),
-        _infer,
+        infer,
         _reference(reference),
         kind,
         attrs=_ATTRS,
@@ -326,6 +333,7 @@ STATISTICAL: tuple[OpDef, ...] = (
         _samples("float32", "float16", empty=False),
         (),
         OpKind.ROW,
+        infer=_infer_float,
     ),
     _reduction(
         "sum",

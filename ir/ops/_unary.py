@@ -45,6 +45,13 @@ def _infer_float(types: Sequence[Type], attrs: Attrs) -> Type:
     return x
 
 
+def _infer_number(types: Sequence[Type], attrs: Attrs) -> Type:
+    x = tensor_type(types[0])
+    if x.dtype == "bool":
+        raise TypeCheckError(f"x must hold numbers, got {x}; use logical_not")
+    return x
+
+
 def _infer_bool(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0])
     if x.dtype not in ("bool", "void"):
@@ -230,7 +237,7 @@ UNARY: tuple[OpDef, ...] = (
     OpDef(
         "negative",
         (Operand("x"),),
-        _infer_any,
+        _infer_number,
         elementwise(np.negative),
         OpKind.POINTWISE,
         compute=pointwise("negative", lambda attrs, x: -x),
@@ -243,7 +250,7 @@ UNARY: tuple[OpDef, ...] = (
     OpDef(
         "sign",
         (Operand("x"),),
-        _infer_any,
+        _infer_number,
         elementwise(np.sign),
         OpKind.POINTWISE,
         compute=pointwise("sign", _sign),

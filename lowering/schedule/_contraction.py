@@ -186,6 +186,8 @@ def plan(c: Contraction, constants: Collection[Buffer], target: Target) -> Contr
         return None
     lanes = target.lanes(c.fused.value.dtype)
     num_n = static(c.extent(c.n))
+    if num_m == 0 or num_n == 0:
+        return None
     mr, nr = _register_tile(num_m, num_n, c.num_k or 1, lanes, target)
     return _blocking(c, a_mode, b_mode, mr, nr, num_m, num_n, target)
 

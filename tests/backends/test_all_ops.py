@@ -1,0 +1,270 @@
+"""Every operator, compiled: equal to its NumPy reference for every sample, dtype and size.
+
+One program holds all samples of an operator, so the machine code is compiled in one go.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eqsat
+from eqsat.ir import (
+    ALL_OPS,
+    BlockBuilder,
+    Expr,
+    IRModule,
+    Numerics,
+    OpDef,
+    OperandKind,
+    Sample,
+    TensorType,
+    TupleType,
+    Var,
+    make_call,
+)
+from eqsat.lowering import LoweringError
+from eqsat.shapes import (
+    EqsatError,
+    SymDim,
+    evaluate,
+    is_bool,
+    is_float,
+    max_value,
+    min_value,
+    numpy_dtype,
+    parse_dim,
+    sym,
+)
+
+SIZES = ({"n": 2, "m": 3, "b": 2, "h": 5}, {"n": 17, "m": 1, "b": 1, "h": 8})
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+OTHERS = ("int8", "int16", "int32", "int64", "uint8", "bool")
+NATIVE = [o for o in ALL_OPS.values() if o.compute is not None]
+OPAQUE = [o for o in ALL_OPS.values() if o.compute is None]
+LEAST_COMBINATIONS = 5000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sample of an operator with the dtypes of its operands."""
+
+    o: OpDef
+    sample: Sample
+    dtypes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        s = self.sample
+        return f"{self.o.name}{s.shapes} {dict(s.attrs)} in {', '.join(self.dtypes)}"
+
+
+@dataclass(frozen=True)
+class Called:
+    """A case as it stands in a program: its parameters, operand by operand, and its call."""
+
+    case: Case
+    operands: tuple[Any, ...]
+    call: Expr
+
+
+def cases(o: OpDef, *, every_dtype: bool = False) -> Iterator[Case]:
+    """Yield each sample with its own dtypes, and with others in place of its first one.
+
+    All others for the first sample; one for each sample after that, in turn, or every one.
+    """
+    for k, sample in enumerate(o.samples() if o.samples else ()):
+        given = (*sample.dtypes, *[sample.dtypes[-1]] * len(o.operands))[: len(o.operands)]
+        yield Case(o, sample, given)
+        if not given:
+            continue
+        others = [d for d in (*FLOATS, *OTHERS) if d != given[0]]
+        if k and not every_dtype:
+            others = [others[k % len(others)]]
+        for d in others:
+            yield Case(o, sample, tuple(d if g == given[0] else g for g in given))
+        if "int64" in given[1:] and given[0] != "int64":
+            yield Case(o, sample, tuple("int32" if g == "int64" else g for g in given))
+
+
+def dims(shape: Any) -> tuple[Any, ...]:
+    return tuple(parse_dim(d) if isinstance(d, str) else d for d in shape)
+
+
+def attributes(case: Case) -> dict[str, Any]:
+    kinds = {a.name: a.kind for a in case.o.attrs}
+
+    def dim(value: Any, kind: str) -> Any:
+        if isinstance(value, str) and kind not in ("str", "dtype"):
+            return parse_dim(value)
+        return tuple(dim(v, kind) for v in value) if isinstance(value, tuple) else value
+
+    return {k: dim(v, kinds[k]) for k, v in case.sample.attrs.items()}
+
+
+def add_call(bb: BlockBuilder, case: Case, prefix: str) -> Called | None:
+    """Add the call to the program, or return None where the operator takes no such dtypes."""
+    operands: list[Any] = []
+    for k, (operand, shape, d) in enumerate(
+        zip(case.o.operands, case.sample.shapes, case.dtypes, strict=False)
+    ):
+        if shape is None:
+            operands.append(None)
+            continue
+        match operand.kind:
+            case OperandKind.TENSOR:
+                operands.append(Var(f"{prefix}_{k}", TensorType(dims(shape), d)))
+            case OperandKind.TENSORS:
+                operands.append(
+                    [Var(f"{prefix}_{k}_{j}", TensorType(dims(s), d)) for j, s in enumerate(shape)]
+                )
+            case OperandKind.SHAPE:
+                operands.append(dims(shape[1]))
+    try:
+        make_call(case.o, *operands, **attributes(case))
+    except EqsatError:
+        if case.dtypes[: len(case.sample.dtypes)] == case.sample.dtypes:
+            raise  # a sample must fit in its own dtypes
+        return None
+    renamed = [_as_params(bb, a) for a in operands]
+    return Called(case, tuple(operands), bb.emit(make_call(case.o, *renamed, **attributes(case))))
+
+
+def _as_params(bb: BlockBuilder, a: Any) -> Any:
+    match a:
+        case Var(name, ty):
+            return bb.param(name, ty)
+        case list():
+            return [_as_params(bb, x) for x in a]  # type: ignore[misc]
+        case _:
+            return a
+
+
+def draw(rng: np.random.Generator, ty: TensorType, env: Mapping[str, int], bounds: Any) -> Any:
+    shape, (low, high) = tuple(evaluate(d, env) for d in ty.dims), bounds
+    if is_bool(ty.dtype):
+        return rng.integers(0, 2, shape).astype(bool)
+    if is_float(ty.dtype):
+        return np.asarray(rng.uniform(low, high, shape)).astype(numpy_dtype(ty.dtype))
+    low, high = max(int(low), min_value(ty.dtype)), min(int(high), max_value(ty.dtype))
+    return np.asarray(rng.integers(low, max(high, low + 1), shape)).astype(numpy_dtype(ty.dtype))
+
+
+def arguments(called: Called, env: Mapping[str, int], seed: int) -> list[Any]:
+    rng, sample = np.random.default_rng(seed), called.case.sample
+    found: list[Any] = []
+    for k, a in enumerate(called.operands):
+        bounds = sample.ranges.get(k, (sample.low, sample.high))
+        match a:
+            case Var(_, TensorType() as ty):
+                found.append(draw(rng, ty, env, bounds))
+            case list():
+                found.append([draw(rng, v.type, env, bounds) for v in a])  # type: ignore[misc]
+            case tuple():
+                found.append(tuple(evaluate(d, env) for d in a))  # type: ignore[misc]
+            case _:
+                found.append(None)
+    return found
+
+
+def number(value: Any, env: Mapping[str, int]) -> Any:
+    if isinstance(value, SymDim):
+        return evaluate(value, env)
+    return tuple(number(v, env) for v in value) if isinstance(value, tuple) else value
+
+
+def tolerance(o: OpDef, dtype: str) -> float:
+    """Return the relative and absolute tolerance: none for an exact operator, in any dtype."""
+    if o.numerics is Numerics.EXACT or not is_float(dtype):
+        return 0.0
+    if dtype in ("float16", "bfloat16"):  # computed in float32 and rounded once
+        return 2 * {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    terms = 4 if o.numerics is Numerics.ROUNDING else 64
+    return terms * {"float64": 2.0**-52, "float32": 2.0**-23}[dtype]
+
+
+def flat(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [] if value is None else [value]
+
+
+def tensors(args: Sequence[Any]) -> list[Any]:
+    """Return the arrays of a call in the order of the parameters; shapes are no parameters."""
+    return [x for a in args if not isinstance(a, tuple) for x in flat(a)]
+
+
+def check(called: Called, got: Sequence[Any], args: Sequence[Any], env: Mapping[str, int]) -> None:
+    o = called.case.o
+    attrs = {k: number(v, env) for k, v in o.fill_attrs(attributes(called.case)).items()}
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = flat(o.reference(*args, **attrs))
+    where = f"{called.case} at {dict(env)}"
+    for g, e in zip(got, expected, strict=True):
+        e = np.asarray(e)
+        assert g.dtype == e.dtype, where
+        assert g.shape == e.shape, where
+        tol = tolerance(o, e.dtype.name)
+        if tol:
+            g, e = g.astype(np.float64), e.astype(np.float64)
+            np.testing.assert_allclose(g, e, tol, tol, err_msg=where)
+        else:
+            np.testing.assert_array_equal(g, e, err_msg=where)
+
+
+def program(all_cases: Sequence[Case]) -> tuple[IRModule, list[Called]]:
+    """Return a module whose outputs are the results of all cases that type-check."""
+    bb = BlockBuilder()
+    # Its shape binds the symbols that stand only in attributes.
+    bb.input("sizes", tuple(sym(s) for s in SIZES[0]), "bool")
+    found = [add_call(bb, c, f"c{k}") for k, c in enumerate(all_cases)]
+    called = [c for c in found if c is not None]
+    results: list[Expr] = []
+    for c in called:
+        ty = c.call.type
+        if isinstance(ty, TupleType):
+            results.extend(bb.get_item(c.call, j) for j in range(len(ty.fields)))
+        else:
+            results.append(c.call)
+    return bb.module(results), called
+
+
+def run(module: IRModule, called: Sequence[Called]) -> int:
+    exe = eqsat.compile(module, cache=False, num_threads=1)
+    for k, env in enumerate(SIZES):
+        all_args = [arguments(c, env, 100 * k + j) for j, c in enumerate(called)]
+        sizes = np.zeros(tuple(env.values()), bool)
+        got = list(exe(sizes, *(x for args in all_args for x in tensors(args))))
+        for c, args in zip(called, all_args, strict=True):
+            ty = c.call.type
+            count = len(ty.fields) if isinstance(ty, TupleType) else 1
+            check(c, got[:count], args, env)
+            del got[:count]
+    return len(called) * len(SIZES)
+
+
+@pytest.mark.parametrize("o", NATIVE, ids=lambda o: o.name)
+def test_native_code_equals_the_reference(o: OpDef) -> None:
+    module, called = program(list(cases(o)))
+    assert run(module, called) > 0, f"{o.name} has no sample"
+
+
+def test_thousands_of_combinations_are_checked(record_property: Callable[..., None]) -> None:
+    total = sum(len(program(list(cases(o)))[1]) for o in NATIVE) * len(SIZES)
+    record_property("combinations", total)
+    assert total >= LEAST_COMBINATIONS
+
+
+@pytest.mark.parametrize("o", OPAQUE, ids=lambda o: o.name)
+def test_an_operator_without_native_code_is_named(o: OpDef) -> None:
+    for case in cases(o):
+        bb = BlockBuilder()
+        called = add_call(bb, case, "c")
+        if called is None:
+            continue
+        with pytest.raises(LoweringError, match=re.escape(o.name)):
+            eqsat.compile(bb.module(called.call), cache=False)
