@@ -22,3 +22,6 @@ __all__ = [
     "host_target",
     "short_dtype",
 ]
+
+if __name__ == "backends":
+    raise ImportError("import eqsat.backends: the folder is a layer of eqsat, no package of its own")

@@ -12,8 +12,8 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -23,8 +23,7 @@ import eqsat
 from benchmarks import zoo
 from eqsat._snapshot import EXTERN, Kernel
 from eqsat.backends import Executable
-from eqsat.ir import Call, Constant, Expr, GlobalVar, IRModule, Var, VarBinding
-from eqsat.ir.script import from_tvmscript
+from eqsat.ir import Call, GlobalVar, IRModule, VarBinding
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -117,84 +116,6 @@ def print_rows(title: str, rows: Sequence[Row], *, verbose: bool) -> None:
                 f"    {r.template:12} estimated {r.estimate_s * 1e6:8.1f}  "
                 f"measured {r.measured_s * 1e6:8.1f} µs  {r.label}"
             )
-
-
-# --- alternatives ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A TVMScript module; parameters of main named w… are weights, filled in as constants."""
-
-    name: str
-    functions: str
-    main: str
-
-
-def tensor(*shape: int) -> str:
-    """Return the annotation of an f32 tensor."""
-    return f'R.Tensor(({", ".join(map(str, shape))},), dtype="float32")'
-
-
-def function(name: str, template: str, params: Sequence[str], lines: Sequence[str]) -> str:
-    """Return the text of a kernel; each line is `name = value`, the last one is returned."""
-    last = lines[-1].split(" = ")[0]
-    body = "\n".join(f"            {line}" for line in lines)
-    attrs = f'R.func_attr({{"primitive": True, "template": "{template}"}})'
-    return (
-        f"    @R.function(private=True)\n    def {name}({', '.join(params)}):\n        {attrs}\n"
-        f"        with R.dataflow():\n{body}\n            R.output({last})\n        return {last}\n"
-    )
-
-
-def main_text(params: Sequence[str], lines: Sequence[str]) -> str:
-    """Return the text of `main`."""
-    last = lines[-1].split(" = ")[0]
-    body = "\n".join(f"            {line}" for line in lines)
-    return (
-        f"    @R.function\n    def main({', '.join(params)}):\n        cls = Module\n"
-        f"        with R.dataflow():\n{body}\n            R.output({last})\n        return {last}\n"
-    )
-
-
-def parsed(program: Program) -> IRModule:
-    """Return the module with its weights as constants."""
-    head = (
-        "from tvm.script import ir as I\nfrom tvm.script import relax as R\n\n"
-        "@I.ir_module\nclass Module:\n"
-    )
-    module = from_tvmscript(f"{head}{program.functions}\n{program.main}")
-    main = module.relax_function("main")
-    rng = np.random.default_rng(0)
-    weights: dict[Var, Expr] = {
-        p: Constant(rng.standard_normal(p.type.shape).astype(np.float32) * np.float32(0.1))
-        for p in main.params
-        if p.name.startswith("w")
-    }
-    blocks = tuple(
-        replace(
-            block,
-            bindings=tuple(
-                replace(b, value=replace(b.value, args=tuple(weights.get(a, a) for a in b.value.args)))
-                for b in block.bindings
-            ),
-        )
-        for block in main.body.blocks
-    )
-    params = tuple(p for p in main.params if p not in weights)
-    changed = replace(main, params=params, body=replace(main.body, blocks=blocks))
-    return IRModule({**module.functions, "main": changed})
-
-
-def measure(module: IRModule, *, rounds: int) -> float:
-    """Return the least seconds of all launches of a module together."""
-    executable = eqsat.compile(module)
-    rng = np.random.default_rng(1)
-    inputs: Arrays = {
-        p.name: rng.standard_normal(p.type.shape).astype(np.float32)
-        for p in module.relax_function("main").params
-    }
-    return sum(launch_times(executable, inputs, rounds=rounds))
 
 
 def main() -> None:

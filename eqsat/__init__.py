@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Limits": "eqsat._api",
+    "Limits": "eqsat._limits",
     "OptimizeResult": "eqsat._api",
     "Report": "eqsat._api",
     "compile": "eqsat._api",

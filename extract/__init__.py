@@ -35,3 +35,6 @@ __all__ = [
     "structure",
     "variants",
 ]
+
+if __name__ == "extract":
+    raise ImportError("import eqsat.extract: the folder is a layer of eqsat, no package of its own")

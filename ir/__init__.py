@@ -174,3 +174,6 @@ __all__ = [
     "te",
     "tir",
 ]
+
+if __name__ == "ir":
+    raise ImportError("import eqsat.ir: the folder is a layer of eqsat, no package of its own")

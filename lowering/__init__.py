@@ -20,3 +20,6 @@ __all__ = [
     "lower_module",
     "plan_memory",
 ]
+
+if __name__ == "lowering":
+    raise ImportError("import eqsat.lowering: the folder is a layer of eqsat, no package of its own")

@@ -128,3 +128,6 @@ __all__ = [
     "symbols",
     "view",
 ]
+
+if __name__ == "shapes":
+    raise ImportError("import eqsat.shapes: the folder is a layer of eqsat, no package of its own")

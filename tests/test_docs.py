@@ -1,0 +1,43 @@
+"""Generated pages are up to date, and the pages name files that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from eqsat.rules import rules_markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_rules_page(request: pytest.FixtureRequest) -> None:
+    path = ROOT / "docs" / "rules.md"
+    if request.config.getoption("--update-golden"):
+        path.write_text(rules_markdown())
+    assert path.read_text() == rules_markdown(), "run ./dev test tests/test_docs.py --update-golden"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_named_files_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*/(?:[a-z_0-9]+\.py)?)`", text))
+    assert named
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_layers_refuse_to_be_imported_by_their_folder() -> None:
+    import subprocess
+    import sys
+
+    for layer in ("shapes", "ir", "extract", "lowering", "backends"):
+        run = subprocess.run(
+            [sys.executable, "-c", f"import {layer}"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert run.returncode != 0
+        assert f"import eqsat.{layer}" in run.stderr
