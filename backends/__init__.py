@@ -24,4 +24,6 @@ __all__ = [
 ]
 
 if __name__ == "backends":
-    raise ImportError("import eqsat.backends: the folder is a layer of eqsat, no package of its own")
+    raise ImportError(
+        "import eqsat.backends: the folder is a layer of eqsat, no package of its own"
+    )

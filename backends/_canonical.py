@@ -60,7 +60,7 @@ class _Writer:
         self.vars: dict[Var, str] = {}
         self.symbols: dict[str, None] = {}
         self.buffers: dict[Buffer, str] = {}
-        # By identity: an expression reads the same wherever it stands, once its variables are bound.
+        # By identity: an expression reads the same wherever it stands in one function.
         self.known: dict[int, str] = {}
 
     def bind(self, v: Var) -> str:

@@ -1,8 +1,9 @@
 """Scheduled PrimFuncs to LLVM IR, one function for each parallel stage.
 
 A stage is called by every thread as `f(pointers, dims, shared, scratch, thread, threads)`, one
-without a parallel loop by one thread; `pointers` has the buffers in order, `dims` the symbols. The loop kinds are taken literally: "unroll" repeats the
-body, "vectorized" makes the body compute on vectors with one lane for each iteration.
+without a parallel loop by one thread; `pointers` has the buffers in order, `dims` the symbols. The
+loop kinds are taken literally: "unroll" repeats the body, "vectorized" makes the body compute on
+vectors with one lane for each iteration.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from eqsat.backends._canonical import canonical
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._expressions import Expressions, Lane
-from eqsat.backends._canonical import canonical
 from eqsat.backends._layout import ALIGN, Layout, split_stages, walk_statements
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes

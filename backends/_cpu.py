@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 
 from eqsat.backends._cache import ObjectCache, compiler_version, default_directory
-from eqsat.backends._canonical import canonical_text
+from eqsat.backends._canonical import canonical
 from eqsat.backends._codegen import Stage, generate
 from eqsat.backends._compile import object_code
-from eqsat.backends._driver import KernelCall, run_text
 from eqsat.backends._errors import CodegenError
-from eqsat.backends._executable import Code, Executable
+from eqsat.backends._executable import Code, Executable, LaunchCode
 from eqsat.backends._jit import load
-from eqsat.backends._layout import Layout, free_symbols
+from eqsat.backends._layout import Layout
 from eqsat.backends._target import Target, available_cpus, host_target
+from eqsat.backends._team import runtime
 from eqsat.ir.tir import PrimFunc
 from eqsat.lowering import NativeProgram
 
@@ -48,37 +49,32 @@ def compile_program(
     if threads < 1:
         raise CodegenError(f"num_threads is {threads}; a program runs on at least one thread")
     target, store = target or host_target(), _cache(cache)
-    salt = f"{compiler_version()} {target.triple} {target.cpu} {target.features}"
-    kernels = [_kernel(launch.func, salt) for launch in program.launches]
-    unique = {k.name: k for k in kernels}
-    objects: list[bytes] = []
-    compiled = 0
-    for i, kernel in enumerate(unique.values()):
-        code = None if store is None else store.load(kernel.name)
-        if code is None:
-            compiled += 1
-            code = object_code(generate(kernel.func, kernel.name, target).text, target)
-            if store is not None:
-                store.store(kernel.name, code)
-        objects.append(code)
-        if progress is not None:
-            progress(i + 1, len(unique))
-    objects.append(_run_object(program, kernels, target, store, salt))
-    if compiled and store is not None:
+    builder = _Builder(target, store)
+    runtime(builder.text_object)
+    funcs = {id(launch.func): launch.func for launch in program.launches}
+    kernels = {key: _Kernel(func, builder.salt) for key, func in funcs.items()}
+    unique = {k.name: k for k in kernels.values()}
+    objects = builder.objects(list(unique.values()), progress)
+    if builder.compiled and store is not None:
         store.evict()
-    library = load(objects, ["run"])
-    scratch = tuple(k.layout.scratch for k in kernels)
-    shared = tuple(k.layout.shared for k in kernels)
-    return Executable(program, Code(library, scratch, shared), threads)
+    stages = [stage.name for k in unique.values() for stage in k.stages]
+    library = load(objects, stages)
+    launches = [kernels[id(launch.func)] for launch in program.launches]
+    _check_symbols(program, launches)
+    code = Code(
+        library,
+        tuple(LaunchCode(k.stages, k.symbols, k.layout.scratch, k.layout.shared) for k in launches),
+    )
+    return Executable(program, code, threads)
 
 
 class _Kernel:
     """A kernel by its content: functions that differ only in names share code."""
 
-    def __init__(self, func: PrimFunc, symbols: tuple[str, ...], salt: str) -> None:
-        self.func, self.symbols = func, symbols
-        text = canonical_text(func, symbols)
-        digest = hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()
+    def __init__(self, func: PrimFunc, salt: str) -> None:
+        found = canonical(func)
+        self.func, self.symbols = func, found.symbols
+        digest = hashlib.sha256(f"{salt}\n{found.text}".encode()).hexdigest()
         self.name = f"k{digest[:40]}"
         self.layout = Layout(func)
         self.stages = tuple(
@@ -87,8 +83,51 @@ class _Kernel:
         )
 
 
-def _kernel(func: PrimFunc, salt: str) -> _Kernel:
-    return _Kernel(func, free_symbols(func), salt)
+class _Builder:
+    """Object code from the cache, or compiled and put there."""
+
+    def __init__(self, target: Target, store: ObjectCache | None) -> None:
+        self.target, self.store = target, store
+        self.salt = f"{compiler_version()} {target.triple} {target.cpu} {target.features}"
+        self.compiled = 0
+
+    def objects(self, kernels: Sequence[_Kernel], progress: Progress | None) -> list[bytes]:
+        """Return the code of kernels, in order."""
+        found = [self._cached(k.name) for k in kernels]
+        missing = [i for i, code in enumerate(found) if code is None]
+        done = len(kernels) - len(missing)
+        # LLVM works outside of Python's lock: this thread writes the next text meanwhile.
+        with ThreadPoolExecutor(1, "eqsat-llvm") as llvm_thread:
+            waiting: list[tuple[int, Future[bytes]]] = []
+            try:
+                for i in missing:
+                    text = generate(kernels[i].func, kernels[i].name, self.target).text
+                    waiting.append((i, llvm_thread.submit(object_code, text, self.target)))
+                for i, future in waiting:
+                    found[i] = self._stored(kernels[i].name, future.result())
+                    done += 1
+                    if progress is not None:
+                        progress(done, len(kernels))
+            except BaseException:
+                llvm_thread.shutdown(cancel_futures=True)
+                raise
+        if not missing and progress is not None:
+            progress(done, len(kernels))
+        return [code for code in found if code is not None]
+
+    def text_object(self, text: str) -> bytes:
+        """Return the code of LLVM IR."""
+        key = "r" + hashlib.sha256(f"{self.salt}\n{text}".encode()).hexdigest()[:40]
+        return self._cached(key) or self._stored(key, object_code(text, self.target))
+
+    def _cached(self, key: str) -> bytes | None:
+        return None if self.store is None else self.store.load(key)
+
+    def _stored(self, key: str, code: bytes) -> bytes:
+        self.compiled += 1
+        if self.store is not None:
+            self.store.store(key, code)
+        return code
 
 
 def _cache(cache: bool | str | PathLike[str]) -> ObjectCache | None:
@@ -97,30 +136,12 @@ def _cache(cache: bool | str | PathLike[str]) -> ObjectCache | None:
     return ObjectCache(default_directory() if cache is True else Path(cache))
 
 
-def _run_object(
-    program: NativeProgram,
-    kernels: list[_Kernel],
-    target: Target,
-    store: ObjectCache | None,
-    salt: str,
-) -> bytes:
-    number = {name: i for i, name in enumerate(program.symbols)}
-    calls: list[KernelCall] = []
-    for launch, kernel in zip(program.launches, kernels, strict=True):
-        unknown = [s for s in kernel.symbols if s not in number]
-        if unknown:
-            known = ", ".join(program.symbols) or "none"
-            raise CodegenError(
-                f"kernel {launch.func.name} uses {unknown[0]}, which is no symbol of the program "
-                f"(symbols: {known})"
-            )
-        dims = tuple(number[s] for s in kernel.symbols)
-        calls.append(KernelCall(kernel.stages, launch.slots, dims))
-    text = run_text(calls, target)
-    key = "r" + hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()[:40]
-    code = None if store is None else store.load(key)
-    if code is None:
-        code = object_code(text, target)
-        if store is not None:
-            store.store(key, code)
-    return code
+def _check_symbols(program: NativeProgram, kernels: Sequence[_Kernel]) -> None:
+    for kernel in kernels:
+        for name in kernel.symbols:
+            if name not in program.symbols:
+                known = ", ".join(program.symbols) or "none"
+                raise CodegenError(
+                    f"kernel {kernel.func.name} uses {name}, which is no symbol of the program "
+                    f"(symbols: {known})"
+                )

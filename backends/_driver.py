@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+
 from eqsat.backends._target import Target
 
 # Byte offsets in the memory of a team; each word on its own cache line.

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.backends._binding import Parameter, arrange, as_array, bind_symbols, parameter
+from eqsat.backends._codegen import Stage
+from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, RUN_ARGS, STEP_WORDS
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
 from eqsat.backends._memory import address_of, aligned_empty
 from eqsat.backends._profile import KernelTime, Profile
-from eqsat.backends._team import alone, team
+from eqsat.backends._team import alone, runtime, team
 from eqsat.backends._text import TextKind, program_text
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 from eqsat.lowering import NativeProgram
@@ -26,12 +28,21 @@ _MAX_SIZES = 256
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchCode:
+    """The stages of one launch, its dims in order, and the bytes it asks for over them."""
+
+    stages: tuple[Stage, ...]
+    symbols: tuple[str, ...]
+    scratch: PrimExpr
+    shared: PrimExpr
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
-    """What was compiled: linked code, and the memory that kernels ask for over the dims."""
+    """What was compiled: linked code, and for each launch what to call."""
 
     library: Library
-    scratch: tuple[PrimExpr, ...]
-    shared: tuple[PrimExpr, ...]
+    launches: tuple[LaunchCode, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,14 @@ class Executable:
         self._aliases = [(i, r) for i, r in enumerate(self._roots) if i != r]
         for i, array in self._constants.items():
             self._table[i] = address_of(array)
-        self._args = np.zeros(6, np.int64)
-        self._run = code.library.addresses["run"]
+        launch_slots = [s for launch in program.launches for s in launch.slots]
+        self._launch_slots = np.array(launch_slots or [0], np.intp)
+        self._pointers = np.zeros(len(self._launch_slots), np.int64)
+        self._plan = _plan(program, code)
+        self._args = np.zeros(len(RUN_ARGS), np.int64)
+        self._args[0] = address_of(self._pointers)
+        self._args[6:] = address_of(self._plan), len(self._plan)
+        self._run = runtime().run
         self._alone = alone(self._run)
         self._output_dtypes = [numpy_dtype(program.slots[o].type.dtype) for o in program.outputs]
 
@@ -172,7 +189,7 @@ class Executable:
             table[slot] = array.__array_interface__["data"][0]
         for slot, root in self._aliases:
             table[slot] = table[root]
-        args[0] = address_of(table)
+        np.take(table, self._launch_slots, out=self._pointers, mode="clip")
         args[1] = address_of(sizes.dims)
         args[2] = base + sizes.workspace_bytes
         args[3] = base + sizes.workspace_bytes + sizes.shared_bytes
@@ -204,6 +221,7 @@ class Executable:
             raise RuntimeCheckError(
                 f"the inputs of {program.name} do not determine the size {missing[0]}"
             )
+        _check_sizes(program, env)
         returned = {self._roots[o] for o in program.outputs}
         fresh: list[tuple[int, int]] = []
         workspace: list[tuple[int, int]] = []
@@ -215,13 +233,14 @@ class Executable:
                 fresh.append((i, count * itemsize(slot.type.dtype)))
             else:
                 workspace.append((i, evaluate(slot.offset_bytes, env)))
+        launches = self._code.launches
         sizes = _Sizes(
             env,
-            np.array([env[s] for s in program.symbols] or [0], np.int64),
+            np.array([env[s] for each in launches for s in each.symbols] or [0], np.int64),
             tuple(workspace),
             _aligned(evaluate(program.workspace_bytes, env)),
-            _aligned(max((_value(e, env) for e in self._code.shared), default=0)),
-            _aligned(max((_value(e, env) for e in self._code.scratch), default=0)),
+            _aligned(max((_value(each.shared, env) for each in launches), default=0)),
+            _aligned(max((_value(each.scratch, env) for each in launches), default=0)),
             tuple(fresh),
             tuple(
                 tuple(evaluate(d, env) for d in program.slots[o].type.dims) for o in program.outputs
@@ -231,6 +250,30 @@ class Executable:
             self._sizes.clear()
         self._sizes[key] = sizes
         return sizes
+
+
+def _plan(program: NativeProgram, code: Code) -> NDArray[np.int64]:
+    """Return the steps of `eqsat_run`."""
+    steps: list[tuple[int, int, int, int]] = []
+    pointer = dim = 0
+    for launch, each in zip(program.launches, code.launches, strict=True):
+        for i, stage in enumerate(each.stages):
+            flags = (PARALLEL if stage.is_parallel else 0) | (FIRST_OF_LAUNCH if i == 0 else 0)
+            steps.append((code.library.addresses[stage.name], pointer, dim, flags))
+        pointer += len(launch.slots)
+        dim += len(each.symbols)
+    return np.array(steps, np.int64).reshape(len(steps), STEP_WORDS)
+
+
+def _check_sizes(program: NativeProgram, env: Mapping[str, int]) -> None:
+    """Refuse sizes for which something in between would have less than no elements."""
+    for slot in program.slots:
+        if any(evaluate(d, env) < 0 for d in slot.type.dims):
+            sizes = ", ".join(f"{s} = {n}" for s, n in env.items())
+            raise RuntimeCheckError(
+                f"{program.name} is not defined for {sizes}: {slot.name} would be {slot.type}, "
+                f"of shape {tuple(evaluate(d, env) for d in slot.type.dims)}"
+            )
 
 
 def _aligned(num_bytes: int) -> int:
@@ -249,12 +292,8 @@ def _constants(program: NativeProgram) -> dict[int, NDArray[Any]]:
         if slot.kind != "constant" or slot.alias_of is not None:
             continue
         assert slot.value is not None, f"constant slot {slot.name} has no value"
-        array = np.ascontiguousarray(slot.value)
-        if array.nbytes and address_of(array) % 64:
-            moved = aligned_empty(array.nbytes).view(array.dtype).reshape(slot.value.shape)
-            moved[...] = array
-            array = moved
-        kept[i] = array
+        # Packed weights, which kernels read in vectors, are aligned from the start.
+        kept[i] = np.ascontiguousarray(slot.value)
     return kept
 
 

@@ -56,7 +56,7 @@ class Expressions(IndexArithmetic):
 
     def value(self, e: PrimExpr) -> Value:
         """Return the value of `e`, a vector where it differs from lane to lane."""
-        if e.dtype == "int64" and isinstance(e, (Var, Binary)) and not reads_memory(e):
+        if isinstance(e, (Var, Binary)) and e.dtype == "int64" and not reads_memory(e):
             return self.poly_value(self.poly(e))
         match e:
             case IntImm(value, dtype) | FloatImm(value, dtype):

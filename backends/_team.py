@@ -7,6 +7,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,21 +21,34 @@ from eqsat.backends._memory import address_of, aligned_empty
 from eqsat.backends._target import host_target
 
 
-@cache
-def _functions() -> tuple[Any, Any]:  # Any: ctypes function objects
-    code = object_code(_driver.team_text(host_target()), host_target())
-    library = load([code], ["eqsat_worker", "eqsat_submit"])
-    pointer, i64, i32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-    worker = ctypes.CFUNCTYPE(None, pointer, i64, i32)(library.addresses["eqsat_worker"])
-    submit = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, i64, i32)(
-        library.addresses["eqsat_submit"]
-    )
-    # The code must outlive threads that sleep in it.
-    _kept.append(library)
-    return worker, submit
+@dataclass(frozen=True, eq=False, slots=True)
+class Runtime:
+    """What all programs share: the address of `eqsat_run`, and the functions of the team."""
+
+    run: int
+    worker: Any  # Any: ctypes function objects
+    submit: Any
 
 
 _kept: list[object] = []
+_loaded: list[Runtime] = []
+
+
+def runtime(compiled: Callable[[str], bytes] | None = None) -> Runtime:
+    """Return the runtime, loaded once; `compiled` makes its code, from a cache perhaps."""
+    if not _loaded:
+        target = host_target()
+        text = _driver.team_text(target)
+        code = object_code(text, target) if compiled is None else compiled(text)
+        library = load([code], ["eqsat_run", "eqsat_worker", "eqsat_submit"])
+        # The code must outlive threads that sleep in it.
+        _kept.append(library)
+        pointer, i64, i32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+        at = library.addresses
+        worker = ctypes.CFUNCTYPE(None, pointer, i64, i32)(at["eqsat_worker"])
+        submit = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, i64, i32)(at["eqsat_submit"])
+        _loaded.append(Runtime(at["eqsat_run"], worker, submit))
+    return _loaded[0]
 
 
 class Team:
@@ -50,10 +64,10 @@ class Team:
 
     def run(self, function: int, args: int, threads: int) -> None:
         """Call `function(args, thread, threads, team)` on `threads` threads at once."""
-        worker, submit = _functions()
+        functions = runtime()
         with self._lock:
-            self._grow(threads - 1, worker)
-            submit(self.address, function, args, threads, len(self._threads))
+            self._grow(threads - 1, functions.worker)
+            functions.submit(self.address, function, args, threads, len(self._threads))
 
     def _grow(self, workers: int, worker: Any) -> None:
         _watch_process()
@@ -73,9 +87,8 @@ class Team:
         """End the worker threads."""
         if not self._threads:
             return
-        _, submit = _functions()
         with self._lock:
-            submit(self.address, None, None, 0, 0)
+            runtime().submit(self.address, None, None, 0, 0)
             for thread in self._threads:
                 thread.join(1.0)
             self._threads.clear()

@@ -59,7 +59,8 @@ def kernel_rows(proto: onnx.ModelProto, dims: dict[str, int], *, rounds: int) ->
     result = eqsat.optimize(eqsat.from_onnx(proto), dims=dims)
     executable = eqsat.compile(result)
     times = launch_times(executable, zoo.random_inputs(proto, dims), rounds=rounds)
-    kernels = [k for k in result._search.cover.kernels if not _is_extern(k)]
+    cover = result._search.cover  # pyright: ignore[reportPrivateUsage]
+    kernels = [k for k in cover.kernels if not _is_extern(k)]
     names = _called(result.module)
     program = executable.program
     seen: set[int] = set()
@@ -153,7 +154,7 @@ def _model(name: str) -> tuple[onnx.ModelProto, dict[str, int]]:
         return zoo.transformer_encoder(), {"N": 1, "S": 128}
     if not name.endswith(".onnx"):
         return zoo.light_model(name), {"N": 1}
-    proto = onnx.load(name)
+    proto = onnx.load(name)  # pyright: ignore[reportUnknownMemberType]
     symbols = {
         d.dim_param for i in proto.graph.input for d in i.type.tensor_type.shape.dim if d.dim_param
     }

@@ -102,7 +102,7 @@ def print_functions(*, rounds: int) -> None:
     for name in ("exp", "erf", "tanh", "sigmoid", "log", "sqrt", "rsqrt", "sin", "negative"):
         module = parsed([], main_text([x], [f"y = R.{name}(x)"]))
         seconds = measure(module, rounds=rounds)
-        print(f"  {name:10} {(seconds - base) / count * 1e12:7.1f} ps per element above an addition")
+        print(f"  {name:10} {(seconds - base) / count * 1e12:7.1f} ps an element above add")
 
 
 Ways = dict[str, tuple[list[str], str]]
@@ -186,9 +186,7 @@ def _pointwise_convolution() -> Ways:
         ),
         "product": (
             [],
-            main_text(
-                [f"x: {tensor(256, 196)}", f"w: {tensor(512, 256)}"], ["y = R.matmul(w, x)"]
-            ),
+            main_text([f"x: {tensor(256, 196)}", f"w: {tensor(512, 256)}"], ["y = R.matmul(w, x)"]),
         ),
     }
 

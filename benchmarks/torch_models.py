@@ -40,7 +40,7 @@ def minilm(*, dynamo: bool = False) -> onnx.ModelProto:
 
     ids = torch.ones(2, 16, dtype=torch.int64)
     names = {"input_ids": {0: "batch", 1: "seq"}, "attention_mask": {0: "batch", 1: "seq"}}
-    return _export(LastHidden(), (ids, ids), names, ["last_hidden"], dynamo=dynamo)
+    return export(LastHidden(), (ids, ids), names, ["last_hidden"], dynamo=dynamo)
 
 
 def _minilm_folder() -> Path:
@@ -144,7 +144,7 @@ def llama_step(
     names = {"past_k": {3: "past"}, "past_v": {3: "past"}}
     outputs = ["logits", "new_k", "new_v"]
     model = Step().eval()
-    return _export(
+    return export(
         model,
         (torch.ones(1, 1, dtype=torch.int64), past, past),
         {"ids": {}, **names},
@@ -153,9 +153,10 @@ def llama_step(
     )
 
 
-def _export(
+def export(
     model, args, dynamic: dict[str, dict[int, str]], outputs: list[str], *, dynamo: bool
 ) -> onnx.ModelProto:
+    """Return what torch exports for `model`; `dynamic`: per input, the names of its dynamic axes."""
     import torch
 
     buffer = io.BytesIO()

@@ -39,6 +39,8 @@ Progress = Callable[[str, float], None]
 
 Target = Literal["cpu"]
 
+_FACTS = Facts(positive=False)  # a size may be 0: an empty batch, a cache before its first token
+
 
 def default_rules() -> tuple[RuleSet, ...]:
     """Return the rule sets that `optimize` uses: `default_rules() + (mine,)` adds your own."""
@@ -160,7 +162,7 @@ def optimize(
     rule_sets = _rule_sets(rules)
     report("saturate", 0.0)
     snapshot, saturation = saturate(
-        function, rule_sets, Facts(), limits or Limits(), lambda f: report("saturate", f)
+        function, rule_sets, _FACTS, limits or Limits(), lambda f: report("saturate", f)
     )
     clock.mark("saturate")
     profile = load_profile(num_threads or available_cpus(), NativeProbe())
@@ -210,7 +212,7 @@ def compile(
     module = program.module if isinstance(program, OptimizeResult) else program
     report = progress or _silent
     report("lower", 0.0)
-    native = lower_module(module, target=_lowering_target(num_threads))
+    native = lower_module(module, target=_lowering_target(num_threads), facts=_FACTS)
     executable = compile_program(
         native,
         num_threads=num_threads,

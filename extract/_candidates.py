@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from eqsat.extract._candidate import Candidate
 from eqsat.extract._conditions import matching_rule
@@ -24,6 +24,8 @@ _EXPANSION = 0.5
 _MOVED_BY_READERS = 2
 # What several readers may take in is offered to all of them in the same few ways.
 _OFFERED_TO_ALL = 2
+# The part of the time to write a class above which no reader takes it in for itself.
+_NEARLY = 0.75
 _RANK: dict[Template, int] = {
     "view": 0,
     "pointwise": 1,
@@ -82,7 +84,23 @@ class CandidateGrower:
         partial: list[tuple[Candidate | None, ...]] = [()]
         for o in options:
             partial = [(*p, k) for p in partial for k in o[: tried + 1]][:_MAX_PARTIAL]
-        return [k for p in partial if (k := self._assembled(form, p)) is not None]
+        built = {p: self._assembled(form, p) for p in partial}
+        return [k for p, k in built.items() if k is not None and not self._is_dear(k, p, built)]
+
+    def _is_dear(
+        self,
+        k: Candidate,
+        chosen: tuple[Candidate | None, ...],
+        built: Mapping[tuple[Candidate | None, ...], Candidate | None],
+    ) -> bool:
+        """Tell whether taking in what others read too costs nearly as much as to write it once."""
+        shared = [x for x in chosen if x is not None and self._sharing.is_shared[x.root]]
+        if not shared:
+            return False
+        plain = built.get(tuple(None if x in shared else x for x in chosen))
+        if plain is None:
+            return False
+        return k.time_s - plain.time_s >= _NEARLY * sum([x.time_s for x in shared])
 
     def _options(self, form: Form, operand: int) -> list[Candidate | None]:
         """Return what an operand may become: a leaf (None), or a kernel taken in; best first."""
@@ -94,7 +112,7 @@ class CandidateGrower:
                 continue
             if is_shared and (len(options) > _OFFERED_TO_ALL or self._repeats_too_much(inner)):
                 continue
-            if self._belongs_to_tile(inner):
+            if self._belongs_below(inner):
                 continue
             if matching_rule(graph, form, operand, inner) is not None:
                 options.append(inner)
@@ -114,19 +132,25 @@ class CandidateGrower:
         limit = _REREAD_LIMIT if is_moved else _EXPANSION
         return sum([b for _, b in inner.reads]) >= limit * own
 
-    def _belongs_to_tile(self, inner: Candidate) -> bool:
-        """Tell whether the arithmetic of `inner` can as well be the epilogue of what it reads.
+    def _belongs_below(self, inner: Candidate) -> bool:
+        """Tell whether the arithmetic of `inner` can as well be done where an operand is written.
 
-        There it is done in registers, and what comes out is no larger than what went in.
+        There it is done once, in registers, and what comes out is no larger than what went in.
         """
         if inner.template not in ("pointwise", "gather") or not inner.needs:
             return False
         return any(
-            len(self._sharing.readers[leaf]) == 1 and leaf in other.interior
-            for other in self.candidates[inner.root]
-            if other.template in _TILED
+            leaf in other.interior
+            or (other.flow_s <= inner.flow_s and self._goes_without(other, leaf))
             for leaf in inner.needs
+            if self._sharing.sure_readers[leaf] <= inner.interior.keys()
+            for other in self.candidates[inner.root]
+            if other.template in _TILED or other.template in _BY_ROWS
         )
+
+    def _goes_without(self, k: Candidate, leaf: int) -> bool:
+        """Tell whether `leaf` need not be in memory for the kernel."""
+        return all(not self._required[i] >> leaf & 1 for i in k.needs)
 
     def _assembled(self, form: Form, chosen: Sequence[Candidate | None]) -> Candidate | None:
         """Return the kernel of `form` with the chosen operands taken in; None where they clash."""
@@ -210,9 +234,7 @@ class CandidateGrower:
             and len(reads) <= max(MAX_LEAVES, len(form.children))
         )
 
-    def _computes_twice(
-        self, root: int, interior: dict[int, Form], needs: frozenset[int]
-    ) -> bool:
+    def _computes_twice(self, root: int, interior: dict[int, Form], needs: frozenset[int]) -> bool:
         """Tell whether some operand cannot be computed without work that is inside as well.
 
         Moving, and what is small next to the result, may be repeated.

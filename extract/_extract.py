@@ -71,10 +71,7 @@ def input_cover(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Cov
 
     Where saturation has removed an e-node of the program, its first equal form stands in.
     """
-    graph = _program_graph(snapshot, profile, sizes)
-    segments = split(CandidateGrower(graph, fuses=False).run(), graph.outputs)
-    solver = _Solver(0.0)
-    return _cover(graph, segments, [solver.solution(s) for s in segments])
+    return _quick_cover(_program_graph(snapshot, profile, sizes), fuses=False)
 
 
 def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -> list[Cover]:
@@ -85,22 +82,27 @@ def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -
     """
     best = extract(snapshot, profile, sizes)
     graph = prepare(snapshot, profile, sizes)
-    segments = split(CandidateGrower(graph).run(), graph.outputs, reduce=False)
+    candidates = CandidateGrower(graph).run()
+    solver = _Solver(time.perf_counter() + DEFAULT_TIME_LIMIT_S)
+    parts = split(candidates, graph.outputs)
+    chosen = _chosen(parts, [solver.solution(s) for s in parts])
+    segments = split(candidates, graph.outputs, reduce=False)
+    starts = [_translated(s, chosen) for s in segments]
     groups: dict[object, list[int]] = {}
     for i, segment in enumerate(segments):
-        groups.setdefault(segment.key(), []).append(i)
+        groups.setdefault((segment.key(), tuple(starts[i].items())), []).append(i)
     members = list(groups.values())
-    choices = [ranked(segments[m[0]], _RANKED_PER_SEGMENT) for m in members]
+    choices = [ranked(segments[m[0]], starts[m[0]], _RANKED_PER_SEGMENT) for m in members]
     found = [best]
     seen = {structure(best)}
     copies = [len(m) for m in members]
     for ranks in islice(_cheapest_first(choices, copies), _MAX_COMBINATIONS):
         if len(found) == k:
             break
-        chosen: dict[int, Solution] = {}
+        picked: dict[int, Solution] = {}
         for m, solutions, rank in zip(members, choices, ranks, strict=True):
-            chosen.update({i: solutions[rank] for i in m})
-        cover = _cover(graph, segments, [chosen[i] for i in range(len(segments))])
+            picked.update(dict.fromkeys(m, solutions[rank]))
+        cover = _cover(graph, segments, [picked[i] for i in range(len(segments))])
         signature = structure(cover)
         if signature not in seen:
             seen.add(signature)
@@ -109,10 +111,14 @@ def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -
 
 
 def structure(cover: Cover) -> object:
-    """Return a value that is equal for covers with the same operators cut in the same way."""
+    """Return a value that is equal for covers with the same operators cut in the same way.
+
+    Views of memory that stays where it is do not count: nothing runs for them.
+    """
     kernels = Counter(
         (k.template, tuple(sorted(Counter(n.op for n in k.nodes.values()).items())), len(k.leaves))
         for k in cover.kernels
+        if not k.is_alias
     )
     return frozenset(kernels.items())
 
@@ -165,24 +171,44 @@ def _program_graph(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> 
 
 
 def _program_cover(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Cover:
-    """Return the program itself, fused greedily, or unfused where that is cheaper."""
+    """Return the program itself, fused, or unfused where that is cheaper."""
     graph = _program_graph(snapshot, profile, sizes)
-    segments = split(CandidateGrower(graph).run(), graph.outputs)
+    covers = (_quick_cover(graph, fuses=True), _quick_cover(graph, fuses=False))
+    return min(covers, key=lambda c: c.time_s)
+
+
+def _quick_cover(graph: Graph, *, fuses: bool) -> Cover:
+    segments = split(CandidateGrower(graph, fuses=fuses).run(), graph.outputs)
     solver = _Solver(0.0)
-    fused = _cover(graph, segments, [solver.solution(s) for s in segments])
-    plain = input_cover(snapshot, profile, sizes)
-    return min(fused, plain, key=lambda c: c.time_s)
+    return _cover(graph, segments, [solver.solution(s) for s in segments])
 
 
 def _cover(graph: Graph, segments: Sequence[Segment], solutions: Sequence[Solution]) -> Cover:
+    chosen = _chosen(segments, solutions)
+    order = _launch_order(chosen, graph.outputs)
+    _check_order(graph, chosen, order)
+    kernels = tuple(_kernel(graph, chosen[c]) for c in order)
+    total = sum(k.time_s for k in kernels)
+    bound = sum(s.bound_s for s in solutions)
+    return Cover(kernels, total, min(bound, total))
+
+
+def _chosen(segments: Sequence[Segment], solutions: Sequence[Solution]) -> dict[int, Candidate]:
+    """Return the chosen kernel of every class that is written."""
     chosen: dict[int, Candidate] = {}
     for segment, solution in zip(segments, solutions, strict=True):
         for c, i in solution.choice.items():
             chosen.update({k.root: k for k in segment.options[c][i].kernels})
-    kernels = tuple(_kernel(graph, chosen[c]) for c in _launch_order(chosen, graph.outputs))
-    total = sum(k.time_s for k in kernels)
-    bound = sum(s.bound_s for s in solutions)
-    return Cover(kernels, total, min(bound, total))
+    return chosen
+
+
+def _translated(segment: Segment, chosen: Mapping[int, Candidate]) -> dict[int, int]:
+    """Return the choice of a segment that is not reduced which picks the chosen kernels."""
+    return {
+        i: next(n for n, o in enumerate(options) if o.kernels == (chosen[c],))
+        for i, (c, options) in enumerate(zip(segment.classes, segment.options, strict=True))
+        if c in chosen
+    }
 
 
 def _launch_order(chosen: Mapping[int, Candidate], outputs: Sequence[int]) -> list[int]:
@@ -196,6 +222,15 @@ def _launch_order(chosen: Mapping[int, Candidate], outputs: Sequence[int]) -> li
             stack.append((c, True))
             stack.extend((x, False) for x in sorted(chosen[c].needs, reverse=True) if x not in done)
     return list(done)
+
+
+def _check_order(graph: Graph, chosen: Mapping[int, Candidate], order: Sequence[int]) -> None:
+    """Make sure that every kernel finds what it reads, and that the outputs are written."""
+    written = {c for c, k in enumerate(graph.classes) if k.is_available}
+    for c in order:
+        assert chosen[c].needs <= written, f"the kernel of class {c} reads what is not written"
+        written.add(c)
+    assert written >= set(graph.outputs), "an output is not written"
 
 
 def _kernel(graph: Graph, k: Candidate) -> Kernel:

@@ -16,7 +16,7 @@ from eqsat.extract._flops import (
 )
 from eqsat.extract._form import Form, Rows
 from eqsat.extract._graph import Graph, TensorClass
-from eqsat.extract._product_price import product_s
+from eqsat.extract._product_price import product_s, window_s
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes
 from eqsat.ir import Attrs, ObjectType, OpDef, OpKind, ShapeType, TensorType, TupleType, Type, op
@@ -96,8 +96,10 @@ class _FormMaker:
         if work.contraction is not None:
             second = classes[positions[1]]
             # A convolution brings its data into panels, a product the operand on the right.
-            packs = "conv" in node.op or not second.is_constant
+            packs = kind == "contraction" and ("conv" in node.op or not second.is_constant)
             fixed_s = work.product_s[packs]
+        elif kind == "window":
+            fixed_s = work.product_s[0]
         elif kind in ("pointwise", "view", "gather", "create"):
             element_flops = work.flops / max(1, out.elements)
             if kind in ("view", "gather"):
@@ -171,15 +173,18 @@ class _FormMaker:
             x, y, out = (self._numbers(s) for s in (known[0], known[1], _shape(result) or ()))
             product = contraction_of(o, attrs, x, y, out)
             if is_depthwise(o, attrs, y):
-                rate = graph.profile.fma_flops_per_s * graph.profile.efficiency["window"]
-                return _Work("window", product.flops, None, product, (product.flops / rate,) * 2)
+                seconds = _window_s(graph, o, attrs, out, product.flops)
+                return _Work("window", product.flops, None, product, (seconds, seconds))
             tiled = product_of(o, attrs, x, y, out)
             num_bytes = float(itemsize(result.dtype)) if isinstance(result, TensorType) else 4.0
-            seconds = [
-                product_s(tiled, graph.profile, num_bytes, packs=packs) for packs in (False, True)
-            ]
-            return _Work("contraction", product.flops, None, product, (seconds[0], seconds[1]))
+            ready, packed = (
+                product_s(tiled, graph.profile, num_bytes, packs=p) for p in (False, True)
+            )
+            return _Work("contraction", product.flops, None, product, (ready, packed))
         flops = count_flops(o, types, attrs, result, graph.sizes, graph.profile)
+        if o.kind is OpKind.WINDOW:
+            seconds = _window_s(graph, o, attrs, self._numbers(_shape(result) or ()), flops)
+            return _Work("window", flops, rows, None, (seconds, seconds))
         return _Work(cast("NodeKind", o.kind.name.lower()), flops, rows, None)
 
     def _numbers(self, shape: Shape) -> tuple[int, ...]:
@@ -241,6 +246,18 @@ def _reads(
             return float(child.elements)
 
 
+def _window_s(graph: Graph, o: OpDef, attrs: Attrs, out: Sequence[int], flops: float) -> float:
+    """Return the seconds of a pooling or depthwise convolution."""
+    strides = attrs.get("strides")
+    return window_s(
+        flops,
+        out[-1] if out else 1,
+        graph.profile,
+        is_strided=isinstance(strides, tuple) and any(s != 1 for s in strides),
+        is_maximum="max_pool" in o.name,
+    )
+
+
 def _row_threads(graph: Graph, work: _Work) -> float:
     """Return the part of the threads that have a row to work on."""
     if work.rows is None:
@@ -248,4 +265,4 @@ def _row_threads(graph: Graph, work: _Work) -> float:
     count = 1
     for d in work.rows.rows:
         count *= graph.size_of(d)
-    return min(1.0, count / graph.profile.num_threads)
+    return min(1.0, max(1, count) / graph.profile.num_threads)

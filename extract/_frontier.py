@@ -22,6 +22,8 @@ from eqsat.extract._segments import Segment
 # Comparing every pair of sets would take longer than carrying those that a few best ones beat.
 _COMPARED = 128
 
+# What a pass keeps after it has looked at as many sets as it may.
+_LAST_WIDTH = 32
 # So many times what a pass keeps is compared at most.
 _TRIMMED = 8
 
@@ -60,13 +62,18 @@ class Frontier:
             )
         self._least = [min(t for _, t, _ in options) for options in self._options]
 
-    def cover(self, width: int) -> Found:
-        """Return the best cover among those that a pass keeping `width` sets comes upon."""
+    def cover(self, width: int, max_states: int) -> Found:
+        """Return the best cover among those that a pass keeping `width` sets comes upon.
+
+        After `max_states` sets in all it goes on with few.
+        """
         states: _States = {self._start: (0.0, None)}
         is_exact, total = True, 0
         for step in range(len(self._order)):
             states = self._settled(states, step)
             total += len(states)
+            if total > max_states:
+                width = min(width, _LAST_WIDTH)
             if len(states) > width:
                 few = _undominated(self._best(states, _TRIMMED * width))
                 is_exact = is_exact and len(states) <= _TRIMMED * width and len(few) <= width
@@ -84,29 +91,8 @@ class Frontier:
                 states = self._merged(_undominated(states), width)
         return min((g for g, _ in states.values()), default=known_s)
 
-    def ranked(self, width: int, count: int) -> list[Found]:
-        """Return up to `count` covers that such a pass comes upon, the best first."""
-        states: dict[int, list[tuple[float, _Link]]] = {self._start: [(0.0, None)]}
-        for step, c in enumerate(self._order):
-            bit = 1 << len(self._order) - 1 - step
-            new: dict[int, list[tuple[float, _Link]]] = {}
-            for mask, ways in states.items():
-                if not mask & bit:
-                    new.setdefault(mask, []).extend(ways)
-                    continue
-                for needs, time_s, i in self._options[step]:
-                    follow = [(g + time_s, (link, c, i)) for g, link in ways]
-                    new.setdefault(mask ^ bit | needs, []).extend(follow)
-            for mask, ways in new.items():
-                new[mask] = nsmallest(count, ways, key=_time)
-            if len(new) > width:
-                best = self._best({m: w[0] for m, w in new.items()}, width)
-                new = {m: new[m] for m in best}
-            states = new
-        return [Found(_choice(link), g, is_exact=False, num_states=0) for g, link in states[0]]
-
     def _settled(self, states: _States, step: int, *, with_links: bool = True) -> _States:
-        """Return the sets after the class of `step` is written in each way by those that need it."""
+        """Return the sets after those that need the class of `step` write it in each way."""
         c = self._order[step]
         bit = 1 << len(self._order) - 1 - step
         new: _States = {}
@@ -153,10 +139,6 @@ class Frontier:
             if common not in kept or least < kept[common][0]:
                 kept[common] = (least, None)
         return kept
-
-
-def _time(way: tuple[float, _Link]) -> float:
-    return way[0]
 
 
 def _choice(link: _Link) -> Choice:

@@ -1,8 +1,10 @@
-"""What a product or convolution costs, tiled and packed as the contraction template does it."""
+"""What a product or convolution costs, tiled and packed as the contraction template does it.
+
+The constants were measured by benchmarks/calibrate.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -15,8 +17,12 @@ _MOST_ROWS = 24
 # Steps of k that starting and storing a register tile cost.
 _TILE_START = 6.0
 # Cycles that packing one vector of elements takes: neighbours in memory, and not.
-_PACK_CYCLES = 1.5
+_PACK_CYCLES = 4.0
 _GATHER_CYCLES = 16.0
+# The part of its rate that a window kernel keeps where its windows lie apart, and where it takes
+# the largest element instead of adding.
+_STRIDED = 0.4
+_MAXIMUM = 0.3
 # Vectors of the block of pixels that a task packs.
 _BLOCK_VECTORS = 8
 
@@ -78,6 +84,8 @@ def product_s(p: Product, profile: DeviceProfile, element_bytes: float, *, packs
 
     `packs`: the second operand is not known before the run, so each call brings it into panels.
     """
+    if 0 in (p.batch, p.m, p.n, p.k):
+        return 0.0
     element_bytes = max(4.0, element_bytes)  # narrower ones are computed as f32
     lanes = max(1, int(profile.vector_bits / 8 / element_bytes))
     padded = _padded(p, lanes)
@@ -91,6 +99,21 @@ def product_s(p: Product, profile: DeviceProfile, element_bytes: float, *, packs
     flops = 2.0 * p.batch * p.m * padded * p.k
     arithmetic = flops * tile.slowdown * uneven * started / (peak * reached)
     return arithmetic + (_packing_s(p, lanes, peak) if packs else 0.0)
+
+
+def window_s(
+    flops: float,
+    width: int,
+    profile: DeviceProfile,
+    *,
+    is_strided: bool,
+    is_maximum: bool,
+) -> float:
+    """Return the seconds of a window kernel whose rows of results are `width` long."""
+    lanes = profile.vector_bits // 32
+    part = width / (ceil(width / lanes) * lanes) if width > 0 else 1.0
+    part *= (_STRIDED if is_strided else 1.0) * (_MAXIMUM if is_maximum else 1.0)
+    return flops / (profile.fma_flops_per_s * profile.efficiency["window"] * part)
 
 
 def _padded(p: Product, lanes: int) -> int:

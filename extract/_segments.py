@@ -106,18 +106,28 @@ def split(
             unavoidable |= must[o]
         fixed = {c for c in reached if unavoidable >> c & 1}
         free = sorted(reached - cyclic)
-        changes = 0
-        if reduce:
-            changes = sum(_drop_dominated(options, c, fixed) for c in free)
-            changes += _work_in(options, free, fixed)
-        if not changes:
+        if not (reduce and _reduce(options, reached, free, fixed)):
             return _segments(options, groups, reached, fixed)
 
 
-def _work_in(options: list[list[Option]], free: Sequence[int], fixed: set[int]) -> int:
+def _reduce(
+    options: list[list[Option]], reached: set[int], free: Sequence[int], fixed: set[int]
+) -> bool:
+    """Drop what is dominated and work in what has one reader, again and again; tell if any was."""
+    changes, before = 0, -1
+    while changes != before:
+        before = changes
+        changes += sum(_drop_dominated(options, c, fixed) for c in free)
+        changes += _work_in(options, reached, free, fixed)
+    return changes > 0
+
+
+def _work_in(
+    options: list[list[Option]], reached: set[int], free: Sequence[int], fixed: set[int]
+) -> int:
     """Work classes with one reader into the reader, where that stays small; return how many."""
     readers: dict[int, set[int]] = {}
-    for r in free:
+    for r in reached:
         for k in options[r]:
             for c in k.needs:
                 readers.setdefault(c, set()).add(r)

@@ -20,6 +20,7 @@ class Sharing:
         flow_s: per class, an estimate of all that it takes, shared among its readers.
         readers: per class, the classes that read it in the first choice, or where the choice does
             not need it, in the program, or in forms that rules have made.
+        sure_readers: per class, those that read it in the program or in the first choice.
         num_readers: per class, the classes with any form that reads it, at least 1.
         is_shared: per class, whether several readers need it that do not soon meet again.
     """
@@ -53,6 +54,7 @@ class Sharing:
             for k in graph.forms[c][best[c]].children:
                 chosen[k][c] = None
         self.readers = [tuple(mine or others) for mine, others in zip(chosen, every, strict=True)]
+        self.sure_readers = [{*mine, *first} for mine, first in zip(own, chosen, strict=True)]
         self.is_shared = [self._is_shared(c) for c in range(count)]
 
     def _first_choice(self) -> dict[int, int]:

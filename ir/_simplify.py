@@ -31,6 +31,7 @@ Bound: TypeAlias = "int | PrimExpr | None"
 Ranges: TypeAlias = Mapping[Var, tuple["int | PrimExpr", Bound]]
 
 _MAX_STEPS = 24
+_INDEX_OPS = frozenset({"+", "-", "*", "//", "%", "min", "max"})
 
 
 def simplify(expr: PrimExpr, ranges: Ranges) -> PrimExpr:
@@ -60,6 +61,8 @@ def as_constant(p: Poly) -> int | None:
 
 def add(a: Poly, b: Poly, scale: int = 1) -> Poly:
     """Return `a + scale * b`."""
+    if not a and scale == 1:
+        return b
     result = dict(a)
     for m, c in b.items():
         total = result.get(m, 0) + scale * c
@@ -78,6 +81,10 @@ def _order(atom: PrimExpr) -> tuple[str, int]:
 
 def mul(a: Poly, b: Poly) -> Poly:
     """Return `a * b`."""
+    for x, y in ((a, b), (b, a)):
+        factor = as_constant(x)
+        if factor is not None:
+            return {m: c * factor for m, c in y.items()} if factor else {}
     result: Poly = {}
     for m, c in a.items():
         for n, d in b.items():
@@ -125,10 +132,12 @@ class Simplifier:
         self._read: dict[PrimExpr, Poly] = {}
         self._signs: dict[tuple[frozenset[tuple[Monomial, int]], int], bool] = {}
         self._divided: dict[tuple[str, frozenset[object], frozenset[object]], Poly] = {}
+        # By identity of a `%` atom, which is kept alive: its operands, and c * (e // c).
+        self._remainders: dict[int, tuple[Binary, Poly, Poly, Poly]] = {}
 
     def forget(self) -> None:
         """Drop what was derived from ranges that no longer hold."""
-        for memo in (self._read, self._signs, self._divided):
+        for memo in (self._read, self._signs, self._divided, self._remainders):
             memo.clear()
         if self._bare is not self:
             self._bare.forget()
@@ -198,24 +207,14 @@ class Simplifier:
 
     def poly(self, e: PrimExpr) -> Poly:
         """Return an int64 expression as a polynomial in simplest form."""
+        if isinstance(e, Var):
+            known = self.values.get(e)
+            return {(e,): 1} if known is None else known
+        if isinstance(e, IntImm):
+            return {(): e.value} if e.value else {}
+        if isinstance(e, Binary) and e.op in _INDEX_OPS and e.dtype == "int64":
+            return self._arithmetic(e.op, self.poly(e.a), self.poly(e.b))
         match e:
-            case IntImm(value):
-                return constant(value)
-            case Var():
-                known = self.values.get(e)
-                return {(e,): 1} if known is None else known
-            case Binary("+", a, b) if e.dtype == "int64":
-                return self.joined(add(self.poly(a), self.poly(b)))
-            case Binary("-", a, b) if e.dtype == "int64":
-                return self.joined(add(self.poly(a), self.poly(b), -1))
-            case Binary("*", a, b) if e.dtype == "int64":
-                return self.joined(mul(self.poly(a), self.poly(b)))
-            case Binary("//", a, b) if e.dtype == "int64":
-                return self.floordiv(self.poly(a), self.poly(b))
-            case Binary("%", a, b) if e.dtype == "int64":
-                return self.mod(self.poly(a), self.poly(b))
-            case Binary("min" | "max" as op, a, b) if e.dtype == "int64":
-                return self._extremum(op, self.poly(a), self.poly(b))
             case Select(c, a, b, lazy):
                 chosen = select(
                     self.expr(c), to_expr(self.poly(a)), to_expr(self.poly(b)), lazy=lazy
@@ -226,6 +225,21 @@ class Simplifier:
                 new = [self.expr(c) for c in old]
                 same = all(n is o for n, o in zip(new, old, strict=True))
                 return {(e if same else rebuild(e, new),): 1}
+
+    def _arithmetic(self, op: BinaryOp, a: Poly, b: Poly) -> Poly:
+        match op:
+            case "+":
+                return self.joined(add(a, b))
+            case "-":
+                return self.joined(add(a, b, -1))
+            case "*":
+                return self.joined(mul(a, b))
+            case "//":
+                return self.floordiv(a, b)
+            case "%":
+                return self.mod(a, b)
+            case _:
+                return self._extremum(op, a, b)
 
     def _extremum(self, op: BinaryOp, a: Poly, b: Poly) -> Poly:
         d = add(b, a, -1)
@@ -336,18 +350,25 @@ class Simplifier:
         """Return `p` with `k c (e // c) + k (e % c)` as `k e`, and the like."""
         for monomial, k in p.items():
             for i, atom in enumerate(monomial):
-                if isinstance(atom, Binary) and atom.op == "%":
+                if not isinstance(atom, Var) and isinstance(atom, Binary) and atom.op == "%":
                     outer = {monomial[:i] + monomial[i + 1 :]: k}
                     joined = self._join(p, monomial, outer, atom)
                     if joined is not None:
                         return self.joined(joined)
         return p
 
+    def _remainder(self, atom: Binary) -> tuple[Poly, Poly, Poly]:
+        known = self._remainders.get(id(atom))
+        if known is None:
+            e, c = self.poly(atom.a), self.poly(atom.b)
+            known = self._remainders[id(atom)] = (atom, e, c, mul(c, self.floordiv(e, c)))
+        return known[1:]
+
     def _join(self, p: Poly, monomial: Monomial, outer: Poly, atom: Binary) -> Poly | None:
         # The atom is already in simplest form: read it back without replacing variables.
         plain = self._bare
-        e, c = plain.poly(atom.a), plain.poly(atom.b)
-        high = mul(outer, mul(c, plain.floordiv(e, c)))
+        e, c, whole = plain._remainder(atom)
+        high = mul(outer, whole)
         if high and all(p.get(m) == v for m, v in high.items()):
             rest = add(add(p, high, -1), {monomial: p[monomial]}, -1)
             return add(rest, mul(outer, e))

@@ -22,4 +22,6 @@ __all__ = [
 ]
 
 if __name__ == "lowering":
-    raise ImportError("import eqsat.lowering: the folder is a layer of eqsat, no package of its own")
+    raise ImportError(
+        "import eqsat.lowering: the folder is a layer of eqsat, no package of its own"
+    )

@@ -318,7 +318,7 @@ def _launch(d: _Draft) -> Launch:
 def _without_unused_slots(p: NativeProgram) -> NativeProgram:
     """Drop slots that nothing touches, weights that are only read packed first of all."""
     used = {*p.inputs, *p.outputs, *(s for launch in p.launches for s in launch.slots)}
-    for s in list(used):
+    for s in tuple(used):
         while (target := p.slots[s].alias_of) is not None:
             s = target
             used.add(s)

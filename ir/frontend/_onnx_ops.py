@@ -18,7 +18,7 @@ _UNARY = {
     "Atanh": "atanh", "Cos": "cos", "Cosh": "cosh", "Erf": "erf", "Exp": "exp",
     "IsNaN": "isnan", "Log": "log", "Relu": "nn.relu", "Round": "round",
     "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "nn.softplus",
-    "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh", "BitwiseNot": "bitwise_not",
+    "Tan": "tan", "Tanh": "tanh", "BitwiseNot": "bitwise_not",
 }  # fmt: skip
 _BINARY = {
     "Xor": "logical_xor", "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or",
@@ -47,7 +47,8 @@ HANDLERS: dict[str, Handler] = {
     "Abs": evaluated(known.absolute, tensor.unary("abs")),
     "Floor": evaluated(known.floor, tensor.unary("floor")),
     "Ceil": evaluated(known.ceil, tensor.unary("ceil")),
-    "Pow": tensor.power,
+    "Pow": evaluated(known.power, tensor.power),
+    "Sqrt": evaluated(known.square_root, tensor.unary("sqrt")),
     "BitShift": tensor.bit_shift,
     "IsInf": tensor.is_inf,
     "EyeLike": tensor.eye_like,

@@ -200,7 +200,11 @@ negative = _unary(lambda a: -a, np.negative)
 absolute = _unary(lambda a: a if prove(NonNegative(a)) is Proof.YES else None, np.abs)
 floor = _unary(lambda a: a, np.floor)
 ceil = _unary(lambda a: a, np.ceil)
+square_root = _unary(lambda a: None, np.sqrt)
 _remainder = _binary(lambda a, b: a % b, np.mod)
+_power = _binary(
+    lambda a, b: product([a] * b) if isinstance(b, int) and 0 <= b < 4 else None, np.power
+)
 
 
 def mod(node: Node, arrays: list[Any]) -> Any:
@@ -208,6 +212,14 @@ def mod(node: Node, arrays: list[Any]) -> Any:
     if node.attr("fmod", 0) or (arrays[1].dtype != object and not np.all(arrays[1])):
         return None
     return _remainder(node, arrays)
+
+
+def power(node: Node, arrays: list[Any]) -> Any:
+    """Powers; of integers only with exponents that give integers."""
+    base, exponent = arrays
+    if base.dtype.kind in "iu" and exponent.dtype != object and np.any(exponent < 0):
+        return None
+    return _power(node, arrays)
 
 
 def where(node: Node, arrays: list[Any]) -> Any:

@@ -317,8 +317,24 @@ def expand(graph: GraphBuilder, node: Node) -> Result:
 
 def tile(graph: GraphBuilder, node: Node) -> Result:
     """Repeat a tensor along every axis."""
-    repeats = tuple(graph.ints(node.input(1), node, "repeats"))
-    return graph.call("tile", graph.expr(node.input(0)), repeats=repeats)
+    repeats = graph.dims(node.input(1), node, "repeats")
+    numbers = tuple(r for r in repeats if isinstance(r, int))
+    if len(numbers) == len(repeats):
+        return graph.call("tile", graph.expr(node.input(0)), repeats=numbers)
+    return _tile_by_dims(graph, node, repeats)
+
+
+def _tile_by_dims(graph: GraphBuilder, node: Node, repeats: list[Dim]) -> Result:
+    """Repeat along axes as often as dims say: broadcast a new axis before each, merge the two."""
+    x, dims = graph.expr(node.input(0)), graph.shape_of(node.input(0), node)
+    if len(repeats) != len(dims):
+        raise node.fail(f"repeats has {len(repeats)} numbers for {len(dims)} axes")
+    pairs = list(zip(repeats, dims, strict=True))
+    apart = tuple(d for _, size in pairs for d in (1, size))
+    spread = tuple(d for pair in pairs for d in pair)
+    merged = tuple(r * size for r, size in pairs)
+    wide = graph.call("broadcast_to", graph.call("reshape", x, apart), spread)
+    return graph.call("reshape", wide, merged)
 
 
 def where(graph: GraphBuilder, node: Node) -> Result:

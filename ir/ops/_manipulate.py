@@ -48,6 +48,8 @@ from eqsat.ir.ops._common import (
 from eqsat.ir.ops._index import slice_start
 from eqsat.shapes import (
     Dim,
+    Equal,
+    Proof,
     Shape,
     broadcast,
     ceildiv,
@@ -57,6 +59,7 @@ from eqsat.shapes import (
     normalize_axis,
     permute,
     product,
+    prove,
     reshape,
     slice_length,
     squeeze,
@@ -298,7 +301,18 @@ def _infer_squeeze(types: Sequence[Type], attrs: Attrs) -> Type:
     if dims is None:
         unknown = axes is None or x.ndim < 0
         return _retyped(x, UnknownShape(-1 if unknown else x.ndim - len(axes or ())))
+    if axes is None:
+        _require_decided(x, dims)
     return _retyped(x, squeeze(dims, axes))
+
+
+def _require_decided(x: TensorType, dims: Shape) -> None:
+    """Raise where a size may or may not be 1, so that the rank of a squeeze is not known."""
+    for axis, d in enumerate(dims):
+        if prove(Equal(d, 1)) is Proof.UNKNOWN:
+            raise TypeCheckError(
+                f"squeeze of {x}: axis {axis} may be 1 or not; name the axes to remove"
+            )
 
 
 def _squeeze(x: Array, *, axis: int | tuple[int, ...] | None) -> Array:

@@ -184,7 +184,7 @@ class FunctionReader:
         return var
 
     def _close_block(self, is_dataflow: bool) -> None:
-        if self._bindings:
+        if self._bindings or is_dataflow:
             self._blocks.append(BindingBlock(tuple(self._bindings), is_dataflow))
         self._bindings = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from eqsat.ir.tir import (
     Var,
     walk,
 )
+from eqsat.lowering._aligned import aligned_empty
 from eqsat.lowering._errors import LoweringError
 from eqsat.shapes import numpy_dtype
 
@@ -52,7 +54,9 @@ class Packing:
         rows = self.tiled[1]
         tiles = -(-rows // self.tile)
         flat = full.reshape(num_outer, rows, num_k)
-        packed = np.zeros((num_outer, tiles, num_k, self.tile), full.dtype)
+        shape = (num_outer, tiles, num_k, self.tile)
+        packed: Array = aligned_empty(math.prod(shape) * full.itemsize).view(full.dtype)
+        packed = packed.reshape(shape)
         whole = rows // self.tile
         if whole:
             head = flat[:, : whole * self.tile].reshape(num_outer, whole, self.tile, num_k)
@@ -60,6 +64,7 @@ class Packing:
         if rows % self.tile:
             tail = flat[:, whole * self.tile :]
             packed[:, whole, :, : rows % self.tile] = tail.transpose(0, 2, 1)
+            packed[:, whole, :, rows % self.tile :] = 0
         return packed
 
 

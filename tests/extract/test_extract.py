@@ -11,8 +11,8 @@ from eqsat.extract._candidates import CandidateGrower
 from eqsat.extract._forms import prepare
 from eqsat.extract._graph import ExtractError
 from eqsat.extract._greedy import used
-from eqsat.extract._ilp import solve
 from eqsat.extract._segments import split
+from eqsat.extract._solve import solve
 from eqsat.ir import TensorType
 from eqsat.shapes import ShapeError, sym
 

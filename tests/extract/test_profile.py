@@ -10,6 +10,9 @@ from eqsat.shapes import sym
 
 
 class FixedProbe:
+    vector_bits = 512
+    num_vector_registers = 32
+
     def __init__(self):
         self.calls = 0
 
@@ -20,6 +23,10 @@ class FixedProbe:
     def read_bytes_per_s(self, footprint_bytes, num_threads):
         self.calls += 1
         return 1e11 if footprint_bytes < 1e6 else 2e10
+
+    def barrier_s(self, num_threads):
+        self.calls += 1
+        return 5e-3
 
 
 def test_profile_is_measured_once_per_machine_and_threads(tmp_path, monkeypatch):
@@ -49,6 +56,31 @@ def test_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch):
     blocked.write_text("")
     monkeypatch.setenv("EQSAT_CACHE_DIR", str(blocked))
     assert load_profile(2, FixedProbe()).fma_flops_per_s == 2e11
+
+
+def test_profile_does_not_take_contention_for_the_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQSAT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("eqsat.extract._profile._num_cores", lambda *, physical=False: 4)
+
+    class Contended(FixedProbe):
+        def fma_flops_per_s(self, num_threads):
+            return 1e11  # four threads get no more than one
+
+        def read_bytes_per_s(self, footprint_bytes, num_threads):
+            return 1e10
+
+    profile = load_profile(4, Contended())
+    assert profile.fma_flops_per_s == 4e11
+    assert profile.levels[0].bytes_per_s == 4e10
+    assert profile.barrier_s < 2e-6
+    assert (profile.vector_bits, profile.num_vector_registers) == (512, 32)
+
+
+def test_bandwidth_falls_steadily_between_levels():
+    l2, l3 = REFERENCE_PROFILE.levels[1:3]
+    between = REFERENCE_PROFILE.bytes_per_s(4e6)
+    assert l3.bytes_per_s < between < l2.bytes_per_s
+    assert REFERENCE_PROFILE.bytes_per_s(1e12) == REFERENCE_PROFILE.levels[-1].bytes_per_s
 
 
 def test_larger_footprints_are_never_faster():

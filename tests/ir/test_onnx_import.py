@@ -199,6 +199,46 @@ def test_sizes_survive_floats() -> None:
     check_agrees(proto, {"x": f32(1, 2, 5, 3)}, dims={"n": 1, "h": 5})
 
 
+def test_tile_by_sizes_known_at_run_time() -> None:
+    nodes = [
+        node("Shape", "x", "n", end=1),
+        node("Concat", "n two n", "repeats", axis=0),
+        node("Tile", "w repeats", "y"),
+    ]
+    proto = model(
+        nodes, [tensor("x", ["n"])], [tensor("y", None)],
+        [const("two", [2]), const("w", np.arange(6).reshape(1, 2, 3), "float32")],
+    )  # fmt: skip
+    module = from_onnx(proto)
+    for n in (1, 4):
+        check_agrees(proto, {"x": f32(n)}, module=module, dims={"n": n})
+
+
+def test_powers_and_roots_in_sizes() -> None:
+    """DINOv2 takes the side of a square of patches as a root."""
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s last", "d", axis=0),
+        node("Cast", "d", "f", to=F),
+        node("Pow", "f half", "r"),
+        node("Sqrt", "f", "q"),
+        node("Cast", "r", "i", to=I),
+        node("Cast", "q", "j", to=I),
+        node("Shape", "x", "n", end=1),
+        node("Pow", "n two", "m"),
+        node("Concat", "m i j", "sizes", axis=0),
+        node("Expand", "one sizes", "y"),
+    ]
+    proto = model(
+        nodes, [tensor("x", ["n", 16])], [tensor("y", None)],
+        [
+            const("last", [1]), const("half", [0.5], "float32"), const("two", [2]),
+            const("one", [[[1.0]]], "float32"),
+        ],
+    )  # fmt: skip
+    check_agrees(proto, {"x": f32(3, 16)}, dims={"n": 3})
+
+
 def test_known_tensors_as_outputs() -> None:
     nodes = [node("Shape", "x", "s"), node("Identity", "x", "same"), node("Cast", "s", "f", to=F)]
     outputs = [

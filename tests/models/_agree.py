@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+import eqsat
 from eqsat.ir import Function, IRModule, TensorType, TupleType, interpret
 from eqsat.ir.frontend import from_onnx
 from eqsat.shapes import evaluate
@@ -64,3 +65,26 @@ def check_agrees(
         scale = max(1.0, float(np.max(np.abs(want), initial=0))) if want.dtype.kind == "f" else 1.0
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
     return module
+
+
+def check_native(
+    model: onnx.ModelProto, inputs: Sequence[Arrays], *, tolerance: float = 1e-4
+) -> eqsat.OptimizeResult:
+    """Optimize and compile `model` once, run it on all `inputs`, compare with onnxruntime."""
+    result = eqsat.optimize(from_onnx(model))
+    executable = eqsat.compile(result, cache=False)
+    for arrays in inputs:
+        outputs = executable(**arrays)
+        shapes = {name: a.shape for name, a in arrays.items()}
+        given = outputs if isinstance(outputs, tuple) else (outputs,)
+        for got, want in zip(given, onnxruntime_outputs(model, arrays), strict=True):
+            assert got.shape == want.shape, shapes
+            assert got.dtype == want.dtype, shapes
+            if want.dtype.kind != "f":
+                np.testing.assert_array_equal(got, want, str(shapes))
+                continue
+            scale = float(np.max(np.abs(want), initial=0))
+            np.testing.assert_allclose(
+                got, want, rtol=0, atol=tolerance * scale, err_msg=str(shapes)
+            )
+    return result

@@ -1,0 +1,92 @@
+"""Random programs: whatever is optimized or compiled equals what the program means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import product
+from random import Random
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eqsat
+from eqsat.ir import structural_equal
+from eqsat.ir.script import from_tvmscript, print_module
+from tests.random_programs import EDGES, Program, make
+
+LIMITS = eqsat.Limits(num_nodes=3000, time_s=2.0, iterations=12)
+WHOLE = 2.0**22
+"""Up to here sums and products of whole numbers are whole in float32, in any order."""
+
+
+def sizes(seed: int, count: int) -> list[dict[str, int]]:
+    rng = Random(seed)
+    return [{"n": rng.choice(EDGES), "m": rng.choice(EDGES)} for _ in range(count)]
+
+
+def meaning(module: eqsat.ir.IRModule, args: Sequence[Any]) -> tuple[Any, ...]:
+    with np.errstate(all="ignore"):
+        return tuple(np.asarray(x) for x in eqsat.interpret(module, *args))
+
+
+def is_whole(values: Sequence[Any]) -> bool:
+    return all(not v.size or np.max(np.abs(v.astype(np.float64))) < WHOLE for v in values)
+
+
+def same(got: Sequence[Any], expected: Sequence[Any], where: str, *, is_exact: bool) -> None:
+    assert len(got) == len(expected), where
+    for k, (g, e) in enumerate(zip(got, expected, strict=True)):
+        name = f"{where}, output {k}"
+        assert g.shape == e.shape, name
+        assert g.dtype == e.dtype, name
+        if is_exact or e.dtype.kind != "f":
+            np.testing.assert_array_equal(g, e, err_msg=name)
+            continue
+        finite = np.abs(e[np.isfinite(e)])
+        scale = float(finite.max()) if finite.size else 1.0
+        np.testing.assert_allclose(g, e, 1e-4, 1e-4 * max(scale, 1.0), err_msg=name)
+
+
+def check(program: Program, envs: Sequence[Mapping[str, int]], num_variants: int = 3) -> int:
+    """Check every road of a program at every size; return how many comparisons were made."""
+    module = program.module()
+    cases: list[tuple[Mapping[str, int], list[Any], tuple[Any, ...]]] = []
+    refused: list[list[Any]] = []
+    for k, env in enumerate(envs):
+        args = program.arguments(env, k)
+        try:
+            expected = meaning(module, args)
+        except (eqsat.EqsatError, ValueError):  # a window larger than the axis, max of nothing
+            refused.append(args)
+            continue
+        if not program.is_exact or is_whole(expected):
+            cases.append((env, args, expected))
+    result = eqsat.optimize(module, limits=LIMITS)
+    assert structural_equal(from_tvmscript(print_module(result.module)), result.module)
+    modules = [result.module, *result.variants(num_variants)]
+    executables = {
+        "compiled": eqsat.compile(module, cache=False, num_threads=1),
+        "optimized and compiled": eqsat.compile(result, cache=False, num_threads=1),
+    }
+    for args, exe in product(refused, executables.values()):
+        with suppress(eqsat.EqsatError):  # it may give what is empty
+            exe(*args)
+    count = 0
+    for env, args, expected in cases:
+        for k, each in enumerate(modules):
+            name = f"variant {k - 1} at {env}" if k else f"optimized at {env}"
+            same(meaning(each, args), expected, name, is_exact=program.is_exact)
+        for name, exe in executables.items():
+            same(tuple(exe(*args)), expected, f"{name} at {env}", is_exact=program.is_exact)
+        count += len(modules) + len(executables)
+    return count
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**32 - 1), st.integers(5, 12))
+def test_every_road_gives_what_the_program_means(seed: int, length: int) -> None:
+    program = make(seed, length)
+    check(program, sizes(seed, 2), num_variants=2)
