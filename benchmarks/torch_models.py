@@ -156,7 +156,7 @@ def llama_step(
 def export(
     model, args, dynamic: dict[str, dict[int, str]], outputs: list[str], *, dynamo: bool
 ) -> onnx.ModelProto:
-    """Return what torch exports for `model`; `dynamic`: per input, the names of its dynamic axes."""
+    """Return what torch exports; `dynamic` has the names of the dynamic axes of each input."""
     import torch
 
     buffer = io.BytesIO()

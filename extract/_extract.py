@@ -13,7 +13,7 @@ from eqsat.extract._candidate import Candidate
 from eqsat.extract._candidates import CandidateGrower
 from eqsat.extract._forms import prepare
 from eqsat.extract._graph import ExtractError, Graph
-from eqsat.extract._greedy import Solution
+from eqsat.extract._greedy import Solution, greedy, time_s
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._segments import Segment, split
 from eqsat.extract._sizes import Sizes
@@ -102,7 +102,8 @@ def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -
         picked: dict[int, Solution] = {}
         for m, solutions, rank in zip(members, choices, ranks, strict=True):
             picked.update(dict.fromkeys(m, solutions[rank]))
-        cover = _cover(graph, segments, [picked[i] for i in range(len(segments))])
+        solutions = _completed(graph, segments, [picked[i] for i in range(len(segments))])
+        cover = _cover(graph, segments, solutions)
         signature = structure(cover)
         if signature not in seen:
             seen.add(signature)
@@ -200,6 +201,23 @@ def _chosen(segments: Sequence[Segment], solutions: Sequence[Solution]) -> dict[
         for c, i in solution.choice.items():
             chosen.update({k.root: k for k in segment.options[c][i].kernels})
     return chosen
+
+
+def _completed(
+    graph: Graph, segments: Sequence[Segment], solutions: Sequence[Solution]
+) -> list[Solution]:
+    """Return `solutions` with a choice also for the segments that only another kernel now needs."""
+    complete = list(solutions)
+    home = {c: i for i, s in enumerate(segments) for c in s.classes}
+    while True:
+        chosen = _chosen(segments, complete)
+        needed = {c for k in chosen.values() for c in k.needs} - set(chosen)
+        open_ends = {home[c] for c in needed if not graph.classes[c].is_available}
+        if not open_ends:
+            return complete
+        for i in open_ends:
+            choice = {**greedy(segments[i]), **complete[i].choice}
+            complete[i] = Solution(choice, time_s(segments[i], choice), 0.0)
 
 
 def _translated(segment: Segment, chosen: Mapping[int, Candidate]) -> dict[int, int]:

@@ -17,7 +17,7 @@ from eqsat.ir import structural_equal
 from eqsat.ir.script import from_tvmscript, print_module
 from tests.random_programs import EDGES, Program, make
 
-LIMITS = eqsat.Limits(num_nodes=3000, time_s=2.0, iterations=12)
+LIMITS = eqsat.Limits(num_nodes=3000, time_s=60.0, iterations=12)
 WHOLE = 2.0**22
 """Up to here sums and products of whole numbers are whole in float32, in any order."""
 

@@ -24,7 +24,7 @@ from eqsat.ir._op import (
     Sample,
 )
 from eqsat.ir._te import Combiner, Tensor, compute, identity, reduce, reduce_axis
-from eqsat.ir._tir import PrimExpr, Select, from_dim
+from eqsat.ir._tir import FloatImm, IntImm, PrimExpr, Select, from_dim
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._binary import truncating_divide
 from eqsat.ir.ops._common import (
@@ -87,6 +87,19 @@ def _infer_float(types: Sequence[Type], attrs: Attrs) -> Type:
 def _reference(function: Callable[..., Any]) -> Callable[..., Array]:
     def run(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
         return down(function(up(x), axis=axis, keepdims=keepdims), x)
+
+    return run
+
+
+def _extremum(function: Callable[..., Any], combiner: Combiner) -> Callable[..., Any]:
+    """Return the NumPy reduction `function`, whose value for no elements is the neutral one."""
+
+    def run(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Any:
+        if x.size:
+            return function(x, axis=axis, keepdims=keepdims)
+        neutral = identity(combiner, x.dtype.name)
+        assert isinstance(neutral, (IntImm, FloatImm))
+        return function(x, axis=axis, keepdims=keepdims, initial=neutral.value)
 
     return run
 
@@ -298,7 +311,7 @@ def _scan_op(name: str, function: Callable[..., Any], combiner: Combiner, onnx: 
 STATISTICAL: tuple[OpDef, ...] = (
     _reduction(
         "max",
-        np.max,
+        _extremum(np.max, "max"),
         _reduction_compute("max", "max"),
         _samples("float32", "float16", "int64", empty=False),
         ("ReduceMax",),
@@ -313,7 +326,7 @@ STATISTICAL: tuple[OpDef, ...] = (
     ),
     _reduction(
         "min",
-        np.min,
+        _extremum(np.min, "min"),
         _reduction_compute("min", "min"),
         _samples("float32", "float16", "int32", empty=False),
         ("ReduceMin",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ _BATCHES = (2, 1, 5)
 
 
 @pytest.fixture(autouse=True)
-def models() -> Iterator[Any]:
+def models() -> Any:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     import tests.models._torch_models as models
 
-    yield models
+    return models
 
 
 def floats(*shape: int) -> NDArray[np.float32]:
