@@ -35,7 +35,15 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield cast("BinaryIO", file)
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's own files are private
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """Return the permissions that new files do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

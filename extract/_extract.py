@@ -108,7 +108,18 @@ def variants(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes, k: int) -
         if signature not in seen:
             seen.add(signature)
             found.append(cover)
+    for cover in _plain_covers(snapshot, profile, sizes) if len(found) < k else ():
+        if structure(cover) not in seen:
+            seen.add(structure(cover))
+            found.append(cover)
     return sorted(found, key=lambda c: c.time_s)[:k]
+
+
+def _plain_covers(snapshot: Snapshot, profile: DeviceProfile, sizes: Sizes) -> Iterator[Cover]:
+    """Yield programs that pruning leaves out: less fused, or not rewritten."""
+    yield _program_cover(snapshot, profile, sizes)
+    yield _quick_cover(prepare(snapshot, profile, sizes), fuses=False)
+    yield input_cover(snapshot, profile, sizes)
 
 
 def structure(cover: Cover) -> object:

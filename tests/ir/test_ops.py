@@ -26,6 +26,7 @@ from eqsat.ir import (
     Type,
     TypeCheckError,
     UnknownShape,
+    Var,
     evaluate_te,
     infer_type,
     make_call,
@@ -43,6 +44,7 @@ from eqsat.shapes import (
     is_float,
     numpy_dtype,
     parse_dim,
+    sym,
     symbols,
 )
 
@@ -243,6 +245,13 @@ MISUSES = [
     ("exp", (F32.astype(np.int64),), {}, "x must have a float dtype"),
     ("logical_not", (F32,), {}, "compare with not_equal"),
     ("matmul", (F32, F32), {}, "must be equal: 5 is not 4"),
+    ("matmul", (F32, F32.T), {"out_dtype": "int32"}, "would cut sums of float32 off"),
+    ("negative", (F32 > 0,), {}, "x must hold numbers"),
+    ("std", (F32.astype(np.int32),), {}, "x must have a float dtype"),
+    ("masked_fill", (F32.astype(np.uint8), F32 > 0), {"value": -1.0}, "-1.0 is no uint8"),
+    ("squeeze", (Var("x", TensorType((sym("n"), 4), "float32")),), {}, "axis 0 may be 1 or not"),
+    ("slice_scatter", (F32, F32), {"start": 0, "end": 2}, "src must have the shape of the slice"),
+    ("scatter_nd", (F32, np.zeros((2, 3), np.int64), F32), {}, "must be a number up to 2"),
     ("concat", ([F32, np.zeros((3, 4), np.float32)],), {"axis": 0}, "axis 1 must be equal"),
     ("permute_dims", (F32,), {"axes": (0, 0)}, "name one of 2 axes twice"),
     ("nn.softmax", (F32,), {"axis": 2}, "out of range"),
@@ -264,6 +273,13 @@ def test_misuse_is_explained(
 ) -> None:
     with pytest.raises(EqsatError, match=re.escape(message)):
         make_call(op(name), *args, **attrs)
+
+
+def test_the_extremum_of_nothing_is_neutral() -> None:
+    empty = np.zeros((3, 0), np.float32)
+    for name, expected in (("max", -np.inf), ("min", np.inf)):
+        result = op(name).reference(empty, axis=(1,), keepdims=False)
+        np.testing.assert_array_equal(result, np.full(3, expected, np.float32))
 
 
 def test_unknown_operator_lists_close_names() -> None:
