@@ -87,7 +87,9 @@ class Executable:
         self._plan = _plan(program, code)
         self._args = np.zeros(len(RUN_ARGS), np.int64)
         self._args[0] = address_of(self._pointers)
-        self._args[6:] = address_of(self._plan), len(self._plan)
+        # Only read and written by native code, for one call at a time.
+        self._progress = np.zeros(max(len(self._plan), 1) * (num_threads + 1), np.int64)
+        self._args[6:] = address_of(self._plan), len(self._plan), address_of(self._progress)
         self._run = runtime().run
         self._alone = alone(self._run)
         self._output_dtypes = [numpy_dtype(program.slots[o].type.dtype) for o in program.outputs]
@@ -170,6 +172,7 @@ class Executable:
         if self.num_threads == 1:
             self._alone(address_of(self._args))
         else:
+            self._progress.fill(0)
             team().run(self._run, address_of(self._args), self.num_threads)
 
     def _fill_table(

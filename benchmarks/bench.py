@@ -1,7 +1,7 @@
 """Times against onnxruntime, measured in turn in one process: `python -m benchmarks.bench`.
 
-Each model runs on the same inputs in both, `--repeat` rounds in alternation; the table gives
-medians and their ratio. `--output FILE.json` keeps the figures with the 10th and 90th percentile.
+Each model runs on the same inputs in both, in alternating blocks of calls; the table gives medians
+and their ratio. `--output FILE.json` keeps the figures with the 10th and 90th percentile.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ import onnx
 import eqsat
 from benchmarks import zoo
 from benchmarks.demo import relative_error
+
+_BLOCK = 5
+_PAUSE_S = 0.2
 
 Model = tuple[Callable[[], onnx.ModelProto], dict[str, int]]
 
@@ -77,14 +80,20 @@ def measure(name: str, model: Model, *, repeat: int, threads: int) -> dict[str, 
 def _alternate(
     first: Callable[[], Any], second: Callable[[], Any], repeat: int
 ) -> tuple[list[float], list[float]]:
+    """Time both in alternating blocks of calls.
+
+    A pause and an untimed call come before each block: idle threads of one runtime may go on spinning
+    for some 50 ms and would take a core from the other.
+    """
     times: tuple[list[float], list[float]] = ([], [])
-    for round_number in range(repeat + 2):
+    for _ in range(-(-repeat // _BLOCK)):
         for call, kept in zip((first, second), times, strict=True):
-            start = time.perf_counter()
+            time.sleep(_PAUSE_S)
             call()
-            elapsed = time.perf_counter() - start
-            if round_number >= 2:  # two rounds to warm up
-                kept.append(elapsed)
+            for _ in range(_BLOCK):
+                start = time.perf_counter()
+                call()
+                kept.append(time.perf_counter() - start)
     return times
 
 
