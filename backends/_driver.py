@@ -3,9 +3,9 @@
 `eqsat_run(args, thread, threads, team)` is called by every thread and works through the stages of a
 plan in order. A stage is over when all its shares are done, whoever did them: a thread that the
 system keeps waiting delays the others only by the share that it has in hand. `args` points to
-`RUN_ARGS`; `times` is null, or has room for a timespec before each launch and at the end; `progress`
-has, for each stage, the number of shares done and, for each thread, of its shares taken, all zero
-at the start.
+`RUN_ARGS`; `times` is null, or has room for a timespec before each launch and at the end.
+`progress` has, for each stage, the number of shares done and, for each thread, of its shares taken,
+all zero at the start.
 """
 
 from __future__ import annotations

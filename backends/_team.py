@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,6 @@ class Team:
         functions = runtime()
         with self._lock:
             self._grow(threads - 1, functions.worker)
-            _go_home()
             functions.submit(self.address, function, args, threads, len(self._threads))
 
     def _grow(self, workers: int, worker: Any) -> None:
@@ -82,7 +81,6 @@ class Team:
                 daemon=True,
             )
             thread.start()
-            _keep_off_home(thread)
             self._threads.append(thread)
 
     def stop(self) -> None:
@@ -94,37 +92,6 @@ class Team:
             for thread in self._threads:
                 thread.join(1.0)
             self._threads.clear()
-
-
-# The system likes to wake a worker where its caller runs, and lets both share that CPU for
-# milliseconds: on two CPUs, a call of ResNet-50 after a pause took 50 ms and not 30. So workers keep
-# off the first CPU, and the caller starts there (it may be moved later).
-
-
-def _keep_off_home(thread: threading.Thread) -> None:
-    if not hasattr(os, "sched_setaffinity") or thread.native_id is None:
-        return
-    cpus = os.sched_getaffinity(0)
-    if len(cpus) > 1:
-        os.sched_setaffinity(thread.native_id, cpus - {min(cpus)})
-
-
-def _go_home() -> None:
-    current = _current_cpu()
-    if current is None or not hasattr(os, "sched_setaffinity"):
-        return
-    cpus = os.sched_getaffinity(0)
-    home = min(cpus)
-    if current() != home and len(cpus) > 1:
-        os.sched_setaffinity(0, {home})
-        os.sched_setaffinity(0, cpus)
-
-
-@cache
-def _current_cpu() -> Callable[[], int] | None:
-    """Return libc's `sched_getcpu` where there is one."""
-    function = getattr(ctypes.CDLL(None), "sched_getcpu", None)
-    return cast("Callable[[], int] | None", function)
 
 
 def alone(function: int) -> Callable[[int], None]:

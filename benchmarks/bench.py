@@ -82,7 +82,7 @@ def _alternate(
 ) -> tuple[list[float], list[float]]:
     """Time both in alternating blocks of calls.
 
-    A pause and an untimed call come before each block: idle threads of one runtime may go on spinning
+    A pause and an untimed call come before each block: idle threads of one runtime may spin on
     for some 50 ms and would take a core from the other.
     """
     times: tuple[list[float], list[float]] = ([], [])

@@ -161,9 +161,8 @@ class Call:
     """A call of an operator or a function.
 
     For an operator `args` are its operands in the order of `OpDef.operands` (an absent one
-    is `NullValue`) and `attrs` hold every attribute, defaults filled in. For `call_tir`,
-    `call_dps_packed` and their kin the callee is `args[0]`, the operands are the rest, and `type` is
-    the declared output type.
+    is `NullValue`) and `attrs` hold every attribute, defaults filled in. For `call_tir` and its
+    kin the callee is `args[0]`, the operands are the rest, and `type` is the declared output type.
     """
 
     op: OpDef | GlobalVar | ExternFunc | Var

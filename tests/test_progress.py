@@ -19,8 +19,13 @@ def test_a_file_is_written_with_the_usual_permissions(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "kept"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_write(path) as file:
-        file.write(b"new")
-        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError, match="stop"):
+        _write_half(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_half(path: Path) -> None:
+    with atomic_write(path) as file:
+        file.write(b"new")
+        raise RuntimeError("stop")
