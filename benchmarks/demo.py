@@ -66,7 +66,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def median_time(call: Any, *, repeat: int = 7) -> float:
+def median_time(call: Any, *, repeat: int = 15) -> float:
     """Return the median time of a call in seconds, after one call to warm up."""
     call()
     times: list[float] = []
@@ -127,7 +127,7 @@ def show(outcome: Outcome, console: Any) -> None:
     )
     for name in ("rule", "e-nodes used", "gain"):
         rules.add_column(name, justify="left" if name == "rule" else "right")
-    for gain in outcome.result.rule_gains:
+    for gain in (g for g in outcome.result.rule_gains if g.gain_s > 0):
         rules.add_row(gain.rule, str(gain.num_nodes), f"{gain.gain_s * 1e6:.1f} µs")
     console.print(rules)
 
