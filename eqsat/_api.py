@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from eqsat._collection import paused_collection
 from eqsat._report import PhaseTime, Report, RuleGain
 from eqsat._snapshot import Cover, Snapshot
 from eqsat.backends import NativeProbe, available_cpus, compile_program, host_target
@@ -127,6 +128,7 @@ class _Search:
         return extract(snapshot, self.profile, self.sizes, time_limit_s=0.0).time_s
 
 
+@paused_collection()
 def optimize(
     mod: IRModule,
     target: Target = "cpu",
@@ -186,6 +188,7 @@ def optimize(
     return OptimizeResult(module, facts, mod, search)
 
 
+@paused_collection()
 def compile(
     program: IRModule | OptimizeResult,
     target: Target = "cpu",

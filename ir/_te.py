@@ -8,7 +8,7 @@ Several stages make one operator (softmax: max, exp, sum, divide).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from eqsat.ir._tir import (
@@ -60,6 +60,8 @@ class Tensor:
     dtype: str
     axes: tuple[Var, ...] = ()
     body: PrimExpr | Reduce | None = None
+    # What the body loads, kept by `producers` once it was looked up.
+    loaded: tuple[Tensor, ...] | None = field(default=None, init=False, repr=False)
 
     @property
     def ndim(self) -> int:

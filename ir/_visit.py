@@ -86,12 +86,13 @@ def walk(e: PrimExpr) -> Iterator[PrimExpr]:
         stack.extend(reversed(children(node)))
 
 
-def producers(tensor: Tensor) -> list[Tensor]:
+def producers(tensor: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors that the stage of `tensor` loads, each once, in order of appearance."""
-    if tensor.body is None:
-        return []
-    value = tensor.body.value if isinstance(tensor.body, Reduce) else tensor.body
-    return list(dict.fromkeys(n.tensor for n in walk(value) if isinstance(n, ProducerLoad)))
+    if tensor.loaded is None:
+        value = tensor.body.value if isinstance(tensor.body, Reduce) else tensor.body
+        loads = (n.tensor for n in walk(value) if isinstance(n, ProducerLoad)) if value else ()
+        object.__setattr__(tensor, "loaded", tuple(dict.fromkeys(loads)))
+    return tensor.loaded or ()
 
 
 def topological_tensors(outputs: Sequence[Tensor]) -> list[Tensor]:

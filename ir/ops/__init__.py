@@ -11,8 +11,8 @@ from eqsat.ir.ops._datatype import DATATYPE, SHAPES
 from eqsat.ir.ops._gather import GATHER
 from eqsat.ir.ops._image import IMAGE
 from eqsat.ir.ops._index import INDEX
+from eqsat.ir.ops._join import JOIN
 from eqsat.ir.ops._linear_algebra import LINEAR_ALGEBRA
-from eqsat.ir.ops._manipulate import MANIPULATE
 from eqsat.ir.ops._nn_activation import NN_ACTIVATION
 from eqsat.ir.ops._nn_attention import NN_ATTENTION
 from eqsat.ir.ops._nn_conv import NN_CONV
@@ -20,7 +20,9 @@ from eqsat.ir.ops._nn_norm import NN_NORM
 from eqsat.ir.ops._nn_pool import NN_POOL
 from eqsat.ir.ops._pad import PAD
 from eqsat.ir.ops._quantize import QUANTIZE
+from eqsat.ir.ops._rearrange import REARRANGE
 from eqsat.ir.ops._registry import OperatorError, OperatorTable
+from eqsat.ir.ops._reshape import RESHAPE
 from eqsat.ir.ops._scatter import SCATTER
 from eqsat.ir.ops._search import SEARCH
 from eqsat.ir.ops._statistical import STATISTICAL
@@ -38,7 +40,9 @@ _TABLE = OperatorTable(
         *GATHER,
         *SCATTER,
         *LINEAR_ALGEBRA,
-        *MANIPULATE,
+        *RESHAPE,
+        *JOIN,
+        *REARRANGE,
         *STATISTICAL,
         *SEARCH,
         *NN_ACTIVATION,

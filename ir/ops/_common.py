@@ -74,6 +74,11 @@ def tensor_type(ty: Type, what: str = "operand") -> TensorType:
     return ty
 
 
+def retyped(x: TensorType, shape: Shape | UnknownShape) -> TensorType:
+    """Return the type `x` with another shape."""
+    return TensorType(shape, x.dtype, x.vdevice)
+
+
 def tensor_types(ty: Type, what: str = "operand") -> tuple[TensorType, ...]:
     """Return the fields of a tuple of tensors."""
     if not isinstance(ty, TupleType):

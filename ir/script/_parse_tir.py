@@ -1,23 +1,19 @@
-"""Reading TensorIR functions."""
+"""Reading TensorIR functions: statements, loops and blocks."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, cast
 
 from eqsat.ir._tir import (
-    Binary,
     Block,
     Buffer,
-    BufferRegion,
     BufferStore,
     Evaluate,
     For,
     IfThenElse,
     IntImm,
-    IterVar,
     Let,
     LoopKind,
     PrimExpr,
@@ -25,65 +21,44 @@ from eqsat.ir._tir import (
     Range,
     Stmt,
     Var,
-    binary,
     seq,
     shape_var,
 )
-from eqsat.ir.script._context import Context, type_params
+from eqsat.ir.script._context import Context
+from eqsat.ir.script._parse_tir_block import BLOCK_ATTRS, BlockParts, DeclarationReader, difference
 from eqsat.ir.script._parse_tir_expr import TirExprReader
+from eqsat.ir.script._parse_tir_signature import SignatureReader
 from eqsat.ir.script._syntax import (
-    attributes,
     bind,
-    bool_literal,
     callee,
     dotted,
-    keywords,
     required,
     sequence,
     text_literal,
 )
-from eqsat.shapes import SymDim, is_dtype, is_symbol_name
+from eqsat.shapes import SymDim, is_dtype
 
 _LOOPS: dict[str, LoopKind] = {
     "T.serial": "serial", "T.parallel": "parallel", "T.vectorized": "vectorized",
     "T.unroll": "unroll", "T.thread_binding": "thread_binding",
 }  # fmt: skip
 _BLOCKS = ("T.sblock", "T.block")
-_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer")
-_BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
-_SPATIAL = ("T.axis.spatial", "T.axis.S")
-_REDUCE = ("T.axis.reduce", "T.axis.R")
-_BUFFER = "shape dtype scope elem_offset strides data"
-_OPTIONS = {"private", "s_tir", "check_well_formed"}
-AttrScalar = str | int | float | bool
-
-
-class BlockParts:
-    """What the statements at the top of a block declare."""
-
-    def __init__(self) -> None:
-        self.iters: list[IterVar] = []
-        self.reads: tuple[BufferRegion, ...] | None = None
-        self.writes: tuple[BufferRegion, ...] | None = None
-        self.init: Stmt | None = None
-        self.predicate: PrimExpr = IntImm(1, "bool")
-        self.allocations: list[Buffer] = []
-        self.annotations: Mapping[str, PrimExpr | str] = {}
 
 
 class TirReader:
     """Reads one PrimFunc."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
         self._source = context.source
         self._names: dict[str, Var | Buffer] = {
             n: shape_var(n) for n, v in context.type_vars.items() if isinstance(v, SymDim)
         }
         self._exprs = TirExprReader(context.source, self._names)
         self._loops: dict[Var, Range] = {}
-        self._attrs: dict[str, AttrScalar] = {}
-        self._params: list[Buffer | Var] = []
+        self._signature = SignatureReader(context, self._names, self._exprs)
+        self._declarations = DeclarationReader(
+            context.source, self._names, self._exprs, self._signature, self._loops
+        )
 
     def function(self, node: ast.FunctionDef) -> PrimFunc:
         """Return the function of a definition.
@@ -91,167 +66,20 @@ class TirReader:
         Raises:
             ParseError: it is no TensorIR function.
         """
-        options = self._options(node)
-        a = node.args
-        if a.vararg or a.kwarg or a.kwonlyargs or a.defaults:
-            raise self._source.error(node, "a PrimFunc has plain parameters")
-        handles: dict[str, int] = {}
-        self._names.update((n, shape_var(n)) for n in type_params(self._context, node))
-        # Scalar parameters may be used in the shapes of buffers before them.
-        for p in (*a.posonlyargs, *a.args):
-            self._scalar_parameter(p)
-        for p in (*a.posonlyargs, *a.args):
-            self._parameter(p, handles)
+        options = self._signature.options(node)
         parts = BlockParts()
-        statements = self._matched_buffers(node.body, handles)
-        if handles:
-            raise self._source.error(node, f"handle {next(iter(handles))} has no T.match_buffer")
-        root = self._root(statements)
+        root = self._root(self._signature.read(node))
         body = self._block_body(root, parts)
         if parts.iters or parts.init is not None:
             raise self._source.error(node, "axes and T.init stand inside a T.sblock")
         return PrimFunc(
             node.name,
-            tuple(self._params),
+            tuple(self._signature.params),
             body,
             tuple(parts.allocations),
-            self._attrs,
+            self._signature.attrs,
             options.get("private", False),
         )
-
-    def _options(self, node: ast.FunctionDef) -> dict[str, bool]:
-        for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call):
-                given = keywords(self._source, decorator)
-                if unknown := sorted(set(given) - _OPTIONS):
-                    raise self._source.error(
-                        given[unknown[0]], f"T.prim_func has no option {unknown[0]}"
-                    )
-                return {k: bool_literal(self._source, v, k) for k, v in given.items()}
-        return {}
-
-    # --- parameters -------------------------------------------------------------------------
-
-    def _scalar_parameter(self, p: ast.arg) -> None:
-        if p.annotation is None:
-            raise self._source.error(
-                p, f"parameter {p.arg} needs a type, such as T.Buffer((4,), ...)"
-            )
-        name = callee(p.annotation) or dotted(p.annotation)
-        if name.startswith("T.") and is_dtype(name[2:]):
-            self._names[p.arg] = self._new_var(p.arg, name[2:])
-
-    def _new_var(self, name: str, dtype: str) -> Var:
-        # An int64 scalar may be a shape's symbol: then it must be that symbol's variable.
-        is_symbol = dtype == "int64" and is_symbol_name(name)
-        return shape_var(name) if is_symbol else Var(name, dtype)
-
-    def _parameter(self, p: ast.arg, handles: dict[str, int]) -> None:
-        annotation = p.annotation
-        assert annotation is not None
-        name = callee(annotation) or dotted(annotation)
-        if name == "T.Buffer" and isinstance(annotation, ast.Call):
-            buffer = self._buffer(p.arg, annotation, _BUFFER, quoted=True)
-            self._names[p.arg] = buffer
-            self._params.append(buffer)
-        elif name == "T.handle":
-            handles[p.arg] = len(self._params)
-            self._params.append(Var(p.arg, "handle"))
-        elif isinstance(bound := self._names.get(p.arg), Var) and name[2:] == bound.dtype:
-            self._params.append(bound)
-        else:
-            raise self._source.error(
-                annotation, f"unknown parameter type {ast.unparse(annotation)}"
-            )
-
-    def _matched_buffers(
-        self, statements: list[ast.stmt], handles: dict[str, int]
-    ) -> list[ast.stmt]:
-        """Read attributes, symbols and match_buffers; return the statements after them."""
-        for at, statement in enumerate(statements):
-            match statement:
-                case ast.Expr(value=ast.Constant(value=str())):
-                    pass
-                case ast.Expr(value=ast.Call() as call) if callee(call) == "T.func_attr":
-                    self._function_attributes(call)
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
-                    self._is_symbol(call)
-                ):
-                    self._names[name] = self._new_var(name, callee(call)[2:])
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
-                    callee(call) == "T.match_buffer"
-                ):
-                    self._match_buffer(name, call, handles)
-                case _:
-                    return statements[at:]
-        return []
-
-    def _is_symbol(self, call: ast.Call) -> bool:
-        name = callee(call)
-        return name.startswith("T.int") and is_dtype(name[2:]) and not call.args
-
-    def _function_attributes(self, call: ast.Call) -> None:
-        given = required(self._source, call, bind(self._source, call, "attrs"), "attrs")
-        for key, value in attributes(self._source, given, "T.func_attr").items():
-            name = "tirx.noalias" if key == "tir.noalias" else key
-            if not isinstance(value, (str, int, float)):
-                raise self._source.error(given, f"attribute {key} must be a number or a string")
-            self._attrs[name] = value
-
-    def _match_buffer(self, name: str, call: ast.Call, handles: dict[str, int]) -> None:
-        if (
-            not call.args
-            or not isinstance(call.args[0], ast.Name)
-            or call.args[0].id not in handles
-        ):
-            raise self._source.error(
-                call, "T.match_buffer takes a handle parameter that is not matched yet"
-            )
-        rest = ast.copy_location(ast.Call(call.func, call.args[1:], call.keywords), call)
-        buffer = self._buffer(name, rest, _BUFFER)
-        self._params[handles.pop(call.args[0].id)] = buffer
-        self._names[name] = buffer
-
-    def _buffer(self, name: str, call: ast.Call, signature: str, *, quoted: bool = False) -> Buffer:
-        bound = bind(self._source, call, signature)
-        shape_node = required(self._source, call, bound, "shape")
-        # A name as offset says that the buffer may start anywhere, which is true of ours.
-        offset = bound.get("elem_offset")
-        if (
-            "strides" in bound
-            or "data" in bound
-            or not (offset is None or isinstance(offset, ast.Name))
-        ):
-            raise self._source.error(
-                call, "buffers with strides, offsets or given data are not supported"
-            )
-        items = sequence(shape_node)
-        items = [shape_node] if items is None else items
-        shape = tuple(self._dim(item, quoted) for item in items)
-        dtype = "float32"
-        if "dtype" in bound:
-            dtype = text_literal(self._source, bound["dtype"], "dtype")
-        if not is_dtype(dtype):
-            raise self._source.error(bound["dtype"], f"unknown dtype {dtype!r}")
-        scope = "global"
-        if "scope" in bound:
-            scope = text_literal(self._source, bound["scope"], "scope")
-        return Buffer(name, shape, dtype, scope)
-
-    def _dim(self, node: ast.expr, quoted: bool) -> PrimExpr:
-        if quoted and isinstance(node, ast.Constant) and isinstance(node.value, str):
-            try:
-                tree = ast.parse(node.value.strip(), mode="eval").body
-            except (SyntaxError, ValueError, MemoryError, RecursionError):
-                raise self._source.error(
-                    node, f"the quoted {node.value!r} is not an expression"
-                ) from None
-            for inner in ast.walk(tree):
-                ast.copy_location(inner, node)
-                if isinstance(inner, ast.Name) and is_symbol_name(inner.id) and inner.id != "T":
-                    self._names.setdefault(inner.id, shape_var(inner.id))
-            node = tree
-        return self._exprs.index(node)
 
     # --- statements -------------------------------------------------------------------------
 
@@ -261,7 +89,7 @@ class TirReader:
             case [ast.With(items=[item], body=body)] if self._is_root(item.context_expr):
                 for statement in body:
                     value = statement.value if isinstance(statement, ast.Expr) else None
-                    if callee(value) in _BLOCK_ATTRS:
+                    if callee(value) in BLOCK_ATTRS:
                         raise self._source.error(
                             statement, "attributes of the root block are not supported"
                         )
@@ -421,7 +249,7 @@ class TirReader:
             thread = text_literal(self._source, thread_node, "thread")
         annotations: Mapping[str, PrimExpr | str] = {}
         if "annotations" in bound:
-            annotations = self._annotations(bound["annotations"])
+            annotations = self._declarations.annotations(bound["annotations"])
         var = Var(name, low.dtype)
         return For(var, low, extent, seq(), kind, thread, annotations)
 
@@ -447,23 +275,6 @@ class TirReader:
         self._names.clear()
         self._names.update(before)
         return body
-
-    def _annotations(self, node: ast.expr) -> Mapping[str, PrimExpr | str]:
-        if not isinstance(node, ast.Dict):
-            raise self._source.error(node, "annotations are a dict")
-        found: dict[str, PrimExpr | str] = {}
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is None:
-                raise self._source.error(node, "annotations are a dict with string keys")
-            name = text_literal(self._source, key, "a key")
-            if name == "layout_free_placeholders":
-                continue  # names buffers; advice to TVM's own layout rewriting
-            found[name] = (
-                value.value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str)
-                else self._exprs.expr(value)
-            )
-        return found
 
     # --- blocks -----------------------------------------------------------------------------
 
@@ -506,136 +317,11 @@ class TirReader:
 
     def _declaration(self, node: ast.stmt, parts: BlockParts) -> bool:
         match node:
-            case ast.Assign(targets=[target], value=ast.Call() as call):
-                return self._declared_names(target, call, parts)
-            case ast.Expr(value=ast.Call() as call):
-                return self._declared_property(call, parts)
             case ast.With(items=[item], body=body) if callee(item.context_expr) == "T.init":
                 parts.init = self._scoped_body(body)
                 return True
             case _:
-                return False
-
-    def _declared_names(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> bool:
-        name = callee(call)
-        if name in _ALLOCATIONS and isinstance(target, ast.Name):
-            buffer = self._buffer(target.id, call, "shape dtype data strides elem_offset scope")
-            parts.allocations.append(buffer)
-            self._names[target.id] = buffer
-            return True
-        if name == "T.axis.remap":
-            self._remap(target, call, parts)
-            return True
-        if name in (*_SPATIAL, *_REDUCE):
-            if not isinstance(target, ast.Name):
-                raise self._source.error(target, "an axis has one name")
-            self._axis(target.id, call, parts)
-            return True
-        if name.startswith("T.axis."):
-            raise self._source.error(call, f"axes of kind {name} are not supported")
-        return False
-
-    def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
-        bound = bind(self._source, call, "dom value dtype")
-        domain_node = required(self._source, call, bound, "dom")
-        binding = self._exprs.index(required(self._source, call, bound, "value"))
-        items = sequence(domain_node)
-        if items is None:
-            extent = self._exprs.index(domain_node)
-            domain = Range(IntImm(0, extent.dtype), extent)
-        elif len(items) == 2:
-            low, high = (self._exprs.index(i) for i in items)
-            low, high = self._exprs.matched(call, low, high)
-            domain = Range(low, difference(high, low))
-        else:
-            raise self._source.error(domain_node, "a domain is an extent or (begin, end)")
-        kind: Literal["S", "R"] = "S" if callee(call) in _SPATIAL else "R"
-        self._add_iter(name, domain, kind, binding, parts)
-
-    def _add_iter(
-        self,
-        name: str,
-        domain: Range,
-        kind: Literal["S", "R"],
-        binding: PrimExpr,
-        parts: BlockParts,
-    ) -> None:
-        var = Var(name, domain.extent.dtype)
-        self._names[name] = var
-        parts.iters.append(IterVar(var, domain, kind, binding))
-
-    def _remap(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> None:
-        bound = bind(self._source, call, "kinds bindings")
-        kinds = text_literal(self._source, required(self._source, call, bound, "kinds"), "kinds")
-        items = sequence(required(self._source, call, bound, "bindings")) or []
-        targets = [target] if isinstance(target, ast.Name) else sequence(target) or []
-        if not len(kinds) == len(items) == len(targets) or set(kinds) - {"S", "R"}:
-            raise self._source.error(
-                call, "T.axis.remap needs one S or R and one loop for each name"
-            )
-        loops: list[Var] = []
-        for item in items:
-            var = self._exprs.expr(item)
-            if not isinstance(var, Var) or var not in self._loops:
-                raise self._source.error(item, f"{ast.unparse(item)} is not a loop variable")
-            loops.append(var)
-        for t, kind, var in zip(targets, kinds, loops, strict=True):
-            if not isinstance(t, ast.Name):
-                raise self._source.error(t, "an axis has one name")
-            self._add_iter(t.id, self._loops[var], cast('Literal["S", "R"]', kind), var, parts)
-
-    def _declared_property(self, call: ast.Call, parts: BlockParts) -> bool:
-        match callee(call):
-            case "T.where":
-                bound = bind(self._source, call, "predicate")
-                node = required(self._source, call, bound, "predicate")
-                parts.predicate = self._exprs.condition(node)
-            case "T.reads":
-                parts.reads = self._regions(call)
-            case "T.writes":
-                parts.writes = self._regions(call)
-            case name if name in _BLOCK_ATTRS:
-                bound = bind(self._source, call, "attrs")
-                parts.annotations = self._annotations(required(self._source, call, bound, "attrs"))
-            case _:
-                return False
-        return True
-
-    def _regions(self, call: ast.Call) -> tuple[BufferRegion, ...]:
-        items = list(call.args)
-        if len(items) == 1 and (listed := sequence(items[0])) is not None:
-            items = listed
-        return tuple(self._region(item) for item in items)
-
-    def _region(self, node: ast.expr) -> BufferRegion:
-        if not isinstance(node, ast.Subscript):
-            raise self._source.error(node, "a region is written as an access, A[i, 0:16]")
-        buffer = self._exprs.buffer(node.value)
-        items = self._exprs.indices(node, buffer)
-        pairs = zip(items, buffer.shape, strict=True)
-        return BufferRegion(buffer, tuple(self._range(i, d) for i, d in pairs))
-
-    def _range(self, node: ast.expr, size: PrimExpr) -> Range:
-        if not isinstance(node, ast.Slice):
-            index = self._exprs.index(node)
-            return Range(index, IntImm(1, index.dtype))
-        if node.step is not None:
-            raise self._source.error(node, "regions have no step")
-        low = IntImm(0, size.dtype) if node.lower is None else self._exprs.index(node.lower)
-        high = size if node.upper is None else self._exprs.index(node.upper)
-        low, high = self._exprs.matched(node, low, high)
-        return Range(low, difference(high, low))
-
-
-def difference(high: PrimExpr, low: PrimExpr) -> PrimExpr:
-    """Return `high - low`; `low + extent` gives back the extent."""
-    if isinstance(low, IntImm) and low.value == 0:
-        return high
-    if isinstance(high, Binary) and high.op == "+" and high.a == low:
-        return high.b
-    if high == low:
-        return IntImm(0, low.dtype)
-    return binary("-", high, low)
+                return self._declarations.read(node, parts)
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -1,0 +1,24 @@
+"""Pausing Python's cycle collector."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def paused_collection() -> Generator[None]:
+    """Keep the cycle collector from running during the block.
+
+    Optimizing and lowering make some hundred thousand small objects, nearly all of which live on;
+    looking through them again and again took a third of the time to compile DenseNet-121 from the
+    cache (0.53 s against 0.35 s).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,217 @@
+"""Reading what a TensorIR block declares: axes, regions, allocations, annotations."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Literal, cast
+
+from eqsat.ir._tir import (
+    Binary,
+    Buffer,
+    BufferRegion,
+    IntImm,
+    IterVar,
+    PrimExpr,
+    Range,
+    Stmt,
+    Var,
+    binary,
+)
+from eqsat.ir.script._parse_tir_expr import TirExprReader
+from eqsat.ir.script._parse_tir_signature import SignatureReader
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import (
+    bind,
+    callee,
+    required,
+    sequence,
+    text_literal,
+)
+
+_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer")
+BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
+_SPATIAL = ("T.axis.spatial", "T.axis.S")
+_REDUCE = ("T.axis.reduce", "T.axis.R")
+
+
+class BlockParts:
+    """What the statements at the top of a block declare."""
+
+    def __init__(self) -> None:
+        self.iters: list[IterVar] = []
+        self.reads: tuple[BufferRegion, ...] | None = None
+        self.writes: tuple[BufferRegion, ...] | None = None
+        self.init: Stmt | None = None
+        self.predicate: PrimExpr = IntImm(1, "bool")
+        self.allocations: list[Buffer] = []
+        self.annotations: Mapping[str, PrimExpr | str] = {}
+
+
+class DeclarationReader:
+    """Reads the declarations at the top of blocks; names what they declare in `names`."""
+
+    def __init__(
+        self,
+        source: Source,
+        names: dict[str, Var | Buffer],
+        exprs: TirExprReader,
+        signature: SignatureReader,
+        loops: Mapping[Var, Range],
+    ) -> None:
+        self._source = source
+        self._names = names
+        self._exprs = exprs
+        self._signature = signature
+        self._loops = loops
+
+    def read(self, node: ast.stmt, parts: BlockParts) -> bool:
+        """Read the declaration `node` into `parts`; return whether it is one."""
+        match node:
+            case ast.Assign(targets=[target], value=ast.Call() as call):
+                return self._declared_names(target, call, parts)
+            case ast.Expr(value=ast.Call() as call):
+                return self._declared_property(call, parts)
+            case _:
+                return False
+
+    def _declared_names(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> bool:
+        name = callee(call)
+        if name in _ALLOCATIONS and isinstance(target, ast.Name):
+            buffer = self._signature.buffer(
+                target.id, call, "shape dtype data strides elem_offset scope"
+            )
+            parts.allocations.append(buffer)
+            self._names[target.id] = buffer
+            return True
+        if name == "T.axis.remap":
+            self._remap(target, call, parts)
+            return True
+        if name in (*_SPATIAL, *_REDUCE):
+            if not isinstance(target, ast.Name):
+                raise self._source.error(target, "an axis has one name")
+            self._axis(target.id, call, parts)
+            return True
+        if name.startswith("T.axis."):
+            raise self._source.error(call, f"axes of kind {name} are not supported")
+        return False
+
+    def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
+        bound = bind(self._source, call, "dom value dtype")
+        domain_node = required(self._source, call, bound, "dom")
+        binding = self._exprs.index(required(self._source, call, bound, "value"))
+        items = sequence(domain_node)
+        if items is None:
+            extent = self._exprs.index(domain_node)
+            domain = Range(IntImm(0, extent.dtype), extent)
+        elif len(items) == 2:
+            low, high = (self._exprs.index(i) for i in items)
+            low, high = self._exprs.matched(call, low, high)
+            domain = Range(low, difference(high, low))
+        else:
+            raise self._source.error(domain_node, "a domain is an extent or (begin, end)")
+        kind: Literal["S", "R"] = "S" if callee(call) in _SPATIAL else "R"
+        self._add_iter(name, domain, kind, binding, parts)
+
+    def _add_iter(
+        self,
+        name: str,
+        domain: Range,
+        kind: Literal["S", "R"],
+        binding: PrimExpr,
+        parts: BlockParts,
+    ) -> None:
+        var = Var(name, domain.extent.dtype)
+        self._names[name] = var
+        parts.iters.append(IterVar(var, domain, kind, binding))
+
+    def _remap(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> None:
+        bound = bind(self._source, call, "kinds bindings")
+        kinds = text_literal(self._source, required(self._source, call, bound, "kinds"), "kinds")
+        items = sequence(required(self._source, call, bound, "bindings")) or []
+        targets = [target] if isinstance(target, ast.Name) else sequence(target) or []
+        if not len(kinds) == len(items) == len(targets) or set(kinds) - {"S", "R"}:
+            raise self._source.error(
+                call, "T.axis.remap needs one S or R and one loop for each name"
+            )
+        loops: list[Var] = []
+        for item in items:
+            var = self._exprs.expr(item)
+            if not isinstance(var, Var) or var not in self._loops:
+                raise self._source.error(item, f"{ast.unparse(item)} is not a loop variable")
+            loops.append(var)
+        for t, kind, var in zip(targets, kinds, loops, strict=True):
+            if not isinstance(t, ast.Name):
+                raise self._source.error(t, "an axis has one name")
+            self._add_iter(t.id, self._loops[var], cast('Literal["S", "R"]', kind), var, parts)
+
+    def _declared_property(self, call: ast.Call, parts: BlockParts) -> bool:
+        match callee(call):
+            case "T.where":
+                bound = bind(self._source, call, "predicate")
+                node = required(self._source, call, bound, "predicate")
+                parts.predicate = self._exprs.condition(node)
+            case "T.reads":
+                parts.reads = self._regions(call)
+            case "T.writes":
+                parts.writes = self._regions(call)
+            case name if name in BLOCK_ATTRS:
+                bound = bind(self._source, call, "attrs")
+                parts.annotations = self.annotations(required(self._source, call, bound, "attrs"))
+            case _:
+                return False
+        return True
+
+    def _regions(self, call: ast.Call) -> tuple[BufferRegion, ...]:
+        items = list(call.args)
+        if len(items) == 1 and (listed := sequence(items[0])) is not None:
+            items = listed
+        return tuple(self._region(item) for item in items)
+
+    def _region(self, node: ast.expr) -> BufferRegion:
+        if not isinstance(node, ast.Subscript):
+            raise self._source.error(node, "a region is written as an access, A[i, 0:16]")
+        buffer = self._exprs.buffer(node.value)
+        items = self._exprs.indices(node, buffer)
+        pairs = zip(items, buffer.shape, strict=True)
+        return BufferRegion(buffer, tuple(self._range(i, d) for i, d in pairs))
+
+    def _range(self, node: ast.expr, size: PrimExpr) -> Range:
+        if not isinstance(node, ast.Slice):
+            index = self._exprs.index(node)
+            return Range(index, IntImm(1, index.dtype))
+        if node.step is not None:
+            raise self._source.error(node, "regions have no step")
+        low = IntImm(0, size.dtype) if node.lower is None else self._exprs.index(node.lower)
+        high = size if node.upper is None else self._exprs.index(node.upper)
+        low, high = self._exprs.matched(node, low, high)
+        return Range(low, difference(high, low))
+
+    def annotations(self, node: ast.expr) -> Mapping[str, PrimExpr | str]:
+        """Return the annotations of a loop or a block."""
+        if not isinstance(node, ast.Dict):
+            raise self._source.error(node, "annotations are a dict")
+        found: dict[str, PrimExpr | str] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                raise self._source.error(node, "annotations are a dict with string keys")
+            name = text_literal(self._source, key, "a key")
+            if name == "layout_free_placeholders":
+                continue  # names buffers; advice to TVM's own layout rewriting
+            found[name] = (
+                value.value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str)
+                else self._exprs.expr(value)
+            )
+        return found
+
+
+def difference(high: PrimExpr, low: PrimExpr) -> PrimExpr:
+    """Return `high - low`; `low + extent` gives back the extent."""
+    if isinstance(low, IntImm) and low.value == 0:
+        return high
+    if isinstance(high, Binary) and high.op == "+" and high.a == low:
+        return high.b
+    if high == low:
+        return IntImm(0, low.dtype)
+    return binary("-", high, low)
