@@ -14,6 +14,7 @@ from eqsat.ir import TensorType
 from eqsat.shapes import (
     Dim,
     Facts,
+    ShapeError,
     SymDim,
     dtype_name,
     evaluate,
@@ -109,8 +110,7 @@ def _refuse(p: Parameter, array: NDArray[Any], what: str) -> None:
 def _array_text(array: NDArray[Any]) -> str:
     try:
         return type_text(dtype_name(array.dtype), array.shape)
-    except Exception as error:  # any dtype at all may come in
-        del error
+    except ShapeError:  # a dtype that tensors do not have
         return f"{array.dtype}[{', '.join(map(str, array.shape))}]"
 
 
@@ -124,11 +124,20 @@ def _imported(p: Parameter, value: Any) -> NDArray[Any]:
             f"input {p.name}: expected {expected} as a NumPy array or DLPack tensor, got "
             f"{type(value).__name__}"
         )
-    device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
+    try:
+        device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise RuntimeCheckError(
+            f"input {p.name}: {type(value).__name__} cannot be read through DLPack: {error}"
+        ) from error
     if int(device) not in _CPU_DEVICES:
         raise RuntimeCheckError(
             f"input {p.name}: the tensor is on DLPack device {int(device)}, this program runs on "
             f"the CPU; move it there first"
+        )
+    if getattr(value, "is_neg", bool)():  # torch exports such a view without its sign
+        raise RuntimeCheckError(
+            f"input {p.name}: the tensor is a negated view; pass its .resolve_neg()"
         )
     try:
         return np.from_dlpack(value)

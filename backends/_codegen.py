@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from eqsat.backends._canonical import canonical
 from eqsat.backends._errors import CodegenError
@@ -18,7 +19,7 @@ from eqsat.backends._layout import ALIGN, Layout, split_stages, walk_statements
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
-from eqsat.ir.te import identity
+from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Binary,
     Block,
@@ -134,7 +135,7 @@ class _Stage(Expressions):
     def write(self, stmt: Stmt, is_parallel: bool) -> None:
         """Write the function of `stmt` into `text`."""
         self.is_parallel = is_parallel
-        self.lines.append("entry:")  # type: ignore[arg-type]
+        self.lines.append("entry:")
         for i, b in enumerate(self.parameters):
             self.pointers[b] = f"%p{i}"
         self._bind_symbols()
@@ -311,8 +312,8 @@ class _Stage(Expressions):
         return False
 
     def _neutral(self, op: str, dtype: str) -> Value:
-        names = {"+": "sum", "*": "prod", "min": "min", "max": "max"}
-        return self.value(identity(names[op], dtype))  # type: ignore[arg-type]
+        names: dict[str, Combiner] = {"+": "sum", "*": "prod", "min": "min", "max": "max"}
+        return self.value(identity(names[op], dtype))
 
     # --- loops ------------------------------------------------------------------------------
 
@@ -412,8 +413,10 @@ class _Stage(Expressions):
             return
         whole = self.simplifier.floordiv(extent, constant(width))
         chunk = Var(f"{s.var.name}_chunk")
+        # `statement` takes a chunk where a program has a statement.
+        body = cast("Stmt", _Chunk(s, low, chunk, width))
         self._loop(
-            For(chunk, IntImm(0), to_expr(whole), _Chunk(s, low, chunk, width), "serial"),  # type: ignore[arg-type]
+            For(chunk, IntImm(0), to_expr(whole), body, "serial"),
             {},
             whole,
             False,
@@ -475,9 +478,9 @@ class _Chunk:
     width: int
 
 
-def _flat(lines: Iterable[object]) -> Iterable[str]:
+def _flat(lines: Iterable[str | list[str]]) -> Iterable[str]:
     for each in lines:
-        if isinstance(each, list):
-            yield from _flat(each)  # type: ignore[reportUnknownArgumentType]
+        if isinstance(each, str):
+            yield each
         else:
-            yield str(each)
+            yield from each

@@ -99,7 +99,7 @@ class Executable:
         """The names of the inputs, in order."""
         return tuple(p.name for p in self._params)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the outputs as NumPy arrays: one, or a tuple where the program returns a tuple.
 
         Raises:
@@ -108,7 +108,7 @@ class Executable:
         outputs, _ = self._call(args, kwargs, None)
         return outputs
 
-    def profile(self, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
+    def profile(self, /, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
         """Return the time of each kernel: the least over `repeat` calls, after one to warm up."""
         launches = self.program.launches
         best: NDArray[np.float64] | None = None
@@ -136,6 +136,12 @@ class Executable:
     def as_text(self, kind: TextKind = "tir") -> str:
         """Return the kernels as TensorIR, optimized LLVM IR, or assembly."""
         return program_text(self.program, kind)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an Executable is machine code of this process and cannot be pickled or copied; "
+            "compile the module again where it is needed: the cache makes that quick"
+        )
 
     def __repr__(self) -> str:
         params = ", ".join(f"{p.name}: {p.type}" for p in self._params)
@@ -203,17 +209,20 @@ class Executable:
     ) -> Any:
         program = self.program
         results: list[NDArray[Any]] = []
+        seen: set[int] = set()
         for slot, shape, dtype in zip(
             program.outputs, sizes.output_shapes, self._output_dtypes, strict=True
         ):
             root = self._roots[slot]
+            # Copies where memory is shared: the caller may write into each array that it gets.
             if root in made:
-                results.append(made[root].view(dtype).reshape(shape))
+                array = made[root].view(dtype).reshape(shape)
+                results.append(array.copy() if root in seen else array)
             elif root in self._constants:
-                # A copy: the caller may write into what it gets.
                 results.append(self._constants[root].reshape(shape).copy())
             else:
-                results.append(arrays[program.inputs.index(root)].reshape(shape))
+                results.append(arrays[program.inputs.index(root)].reshape(shape).copy())
+            seen.add(root)
         return tuple(results) if program.is_tuple else results[0]
 
     def _prepare(self, key: tuple[tuple[int, ...], ...], arrays: list[NDArray[Any]]) -> _Sizes:

@@ -441,7 +441,7 @@ class Expressions(IndexArithmetic):
         """Store a value, one per live lane."""
         at = self.address(buffer, p)
         for scope in self.scopes:
-            for key in [k for k in scope.loads if k[0] is buffer]:  # type: ignore[index]
+            for key in [k for k in scope.loads if k[0] is buffer]:
                 del scope.loads[key]
         element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
         if at.stride == 0 and (self.lane is None or not (value.lanes or self.mask)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from eqsat.backends._errors import CodegenError
@@ -14,12 +15,12 @@ from eqsat.ir.tir import Binary, BufferLoad, PrimExpr, Select, Var, children, wa
 class Scope:
     """One loop or branch. `before` is filled with code that runs once, before it is entered."""
 
-    before: list[str | list[str]]
+    before: list[str]
     known: dict[object, str] = field(default_factory=dict[object, str])
-    loads: dict[object, Value] = field(default_factory=dict[object, Value])
+    loads: dict[tuple[object, ...], Value] = field(default_factory=dict[tuple[object, ...], Value])
 
 
-class IndexArithmetic(Arithmetic):
+class IndexArithmetic(Arithmetic, ABC):
     """Emits polynomials over loop variables, each part as far out as its variables allow.
 
     `names` holds the SSA names of the variables that are in registers and the depth of the scope
@@ -53,10 +54,10 @@ class IndexArithmetic(Arithmetic):
         """Open a scope here; what is hoisted out of it stands at this point."""
         self.scopes.append(Scope(self.hoisting_point()))
 
-    def hoisting_point(self) -> list[str | list[str]]:
+    def hoisting_point(self) -> list[str]:
         """Return a place in the code, here, to be filled later."""
-        before: list[str | list[str]] = []
-        self.lines.append(before)  # type: ignore[arg-type]  # flattened when the text is joined
+        before: list[str] = []
+        self.lines.append(before)
         return before
 
     def leave(self) -> None:
@@ -65,13 +66,13 @@ class IndexArithmetic(Arithmetic):
         for scope in self.scopes:
             scope.loads.clear()
 
-    def branch(self, condition: Value, yes: str, no: str) -> list[str | list[str]]:
+    def branch(self, condition: Value, yes: str, no: str) -> list[str]:
         """Branch on a scalar; returns where the scopes of both sides hoist to."""
         before = self.hoisting_point()
         self.lines.append(f"  br i1 {condition.text}, label %{yes}, label %{no}")
         return before
 
-    def open_side(self, label: str, before: list[str | list[str]]) -> None:
+    def open_side(self, label: str, before: list[str]) -> None:
         """Start one side of a branch."""
         self.scopes.append(Scope(before))
         self.begin(label)
@@ -213,9 +214,9 @@ class IndexArithmetic(Arithmetic):
         correction = self._at(depth, ("c", a, b), f"and i64 {sign}, {b}")
         return self._at(depth, ("m", a, b), f"add i64 {rest}, {correction}")
 
+    @abstractmethod
     def value_of_atom(self, atom: PrimExpr) -> Value:
         """Return an atom that is no plain index arithmetic."""
-        raise NotImplementedError
 
     def i64(self, p: Poly) -> Value:
         """Return `p` as a value."""

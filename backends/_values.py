@@ -109,7 +109,8 @@ class Arithmetic:
 
     def __init__(self) -> None:
         self.count = 0
-        self.lines: list[str] = []
+        # A list in the list is filled later.
+        self.lines: list[str | list[str]] = []
         self.declarations: set[str] = set()
         self.functions: dict[str, str] = {}
         self.has_half = True

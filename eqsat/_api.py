@@ -19,6 +19,7 @@ from eqsat.ir import (
     REQUIRES,
     Function,
     IRModule,
+    PrimFunc,
     TensorType,
     interpret,
     requirement_text,
@@ -101,11 +102,12 @@ class _Search:
     cover: Cover
     function: Function
     requires: tuple[Equal, ...]
+    others: Mapping[str, Function | PrimFunc]
 
     def decode(self, cover: Cover) -> IRModule:
         from eqsat._decode import decode
 
-        module = decode(self.snapshot, cover, self.function)
+        module = decode(self.snapshot, cover, self.function, self.others)
         if self.requires:
             main = module.relax_function()
             attrs = {**main.attrs, REQUIRES: requirement_text(self.requires)}
@@ -155,6 +157,8 @@ def optimize(
     """
     from eqsat._saturate import Limits, saturate
 
+    _check_arguments("optimize", mod, num_threads)
+    _check_limits(limits)
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
     report = progress or _silent
@@ -174,7 +178,9 @@ def optimize(
     cover = extract(snapshot, profile, sizes, progress=lambda f: report("extract", f))
     before = input_cover(snapshot, profile, sizes)
     clock.mark("extract")
-    search = _Search(snapshot, profile, sizes, cover, function, size_requirements(mod))
+    others = {name: f for name, f in mod.functions.items() if name != "main"}
+    requires = size_requirements(mod)
+    search = _Search(snapshot, profile, sizes, cover, function, requires, others)
     module = search.decode(cover)
     clock.mark("decode")
     report("done", 1.0)
@@ -213,6 +219,8 @@ def compile(
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
     module = program.module if isinstance(program, OptimizeResult) else program
+    _check_arguments("compile", module, num_threads)
+    _check_cache(cache)
     report = progress or _silent
     report("lower", 0.0)
     native = lower_module(module, target=_lowering_target(num_threads), facts=_FACTS)
@@ -224,6 +232,33 @@ def compile(
     )
     report("done", 1.0)
     return executable
+
+
+def _check_arguments(call: str, mod: object, num_threads: object) -> None:
+    if not isinstance(mod, IRModule):
+        raise EqsatError(
+            f"{call} takes a module, got {type(mod).__name__}; read the model first with "
+            "eqsat.from_onnx or eqsat.from_tvmscript"
+        )
+    if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
+        raise EqsatError(f"num_threads is {num_threads!r}; a program runs on at least one thread")
+
+
+def _check_rule_set(item: object) -> None:
+    if not isinstance(item, (str, Path, RuleSet)):
+        raise EqsatError(f"rules holds {item!r}, which is neither a RuleSet nor a path")
+
+
+def _check_cache(cache: object) -> None:
+    if not isinstance(cache, (bool, str, Path)):
+        raise EqsatError(f"cache is {cache!r}; it is True, False or the path of a folder")
+
+
+def _check_limits(limits: object) -> None:
+    from eqsat._limits import Limits
+
+    if limits is not None and not isinstance(limits, Limits):
+        raise EqsatError(f"limits is {limits!r}; write eqsat.Limits(time_s=5)")
 
 
 def _lowering_target(num_threads: int | None) -> LoweringTarget:
@@ -245,8 +280,11 @@ def _main(mod: IRModule) -> Function:
 def _rule_sets(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet, ...]:
     if rules is None:
         return default_rules()
+    if isinstance(rules, (str, Path, RuleSet)):
+        raise EqsatError("rules is a sequence of rule sets and paths; write rules=[...]")
     found: list[RuleSet] = []
     for item in rules:
+        _check_rule_set(item)
         found.extend([item] if isinstance(item, RuleSet) else load_rules(item))
     _check_own_rules(found)
     return tuple(found)
@@ -272,6 +310,10 @@ def _check_dims(function: Function, dims: Mapping[str, int]) -> None:
             f"dims names {', '.join(sorted(unknown))}; the symbolic dims of the inputs are "
             f"{', '.join(sorted(known)) or 'none'}"
         )
+
+    for name, size in dims.items():
+        if not hasattr(size, "__index__") or size < 0:
+            raise EqsatError(f"dims gives {name} the size {size!r}; a size is an int, at least 0")
 
 
 def _operator_counts(function: Function) -> Counter[str]:

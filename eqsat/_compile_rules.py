@@ -132,7 +132,7 @@ class CompiledRule:
         """Return the answer values for a question, None where the rule does not apply."""
         try:
             return self._answer(key)
-        except Exception as error:
+        except Exception as error:  # of any kind: only a note is added
             error.add_note(f"in rule {self.name} of the e-graph: {self.rewrite}")
             raise
 
@@ -326,7 +326,7 @@ def _read(values: Values, term: Term, built: Built, path: str, answers: dict[str
     match term, built:
         case NumberLit(), BuiltNumber():
             answers[f"a_{path}.number"] = values.number(built.value.item())
-            answers[f"a_{path}.dtype"] = values.attr(built.type.dtype)  # type: ignore[union-attr]
+            answers[f"a_{path}.dtype"] = values.attr(built.type.dtype)
         case TupleField(), BuiltField():
             _read(values, term.tuple_value, built.tuple_value, f"{path}.0", answers)
         case OpTerm(), BuiltOp():

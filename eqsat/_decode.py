@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from eqsat._fold import Folder
@@ -36,8 +36,15 @@ class DecodeError(EqsatError):
     """A cover does not compute what the program returns."""
 
 
-def decode(snapshot: Snapshot, cover: Cover, function: Function) -> IRModule:
+def decode(
+    snapshot: Snapshot,
+    cover: Cover,
+    function: Function,
+    others: Mapping[str, Function | PrimFunc] | None = None,
+) -> IRModule:
     """Return the module that computes `function` by the kernels of `cover`.
+
+    `others` are functions that opaque calls in `function` may name; they stay as they are.
 
     The function of the same name calls one private function per distinct kernel; kernels that
     differ only in their arguments share one. Constants are folded, parameters and the result's
@@ -47,7 +54,7 @@ def decode(snapshot: Snapshot, cover: Cover, function: Function) -> IRModule:
         DecodeError: a kernel reads a class that nothing before it computes.
         FoldError: a constant cannot be computed.
     """
-    decoder = _Decoder(snapshot, function)
+    decoder = _Decoder(snapshot, function, dict(others or {}))
     for kernel in cover.kernels:
         decoder.kernel(kernel)
     main = decoder.main()

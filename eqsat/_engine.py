@@ -28,6 +28,20 @@ class EngineError(EqsatError):
     """The e-graph engine failed; this is a defect of eqsat or of a rule, not of the program."""
 
 
+_used_by: set[int] = set()
+
+
+def _check_process() -> None:
+    """Refuse to work in the child of a fork: it lacks the threads of the pool, and would hang."""
+    if _used_by and os.getpid() not in _used_by:
+        raise EngineError(
+            "this process is a fork of one that had called optimize, and the e-graph engine does "
+            "not survive a fork; optimize before forking (compiled programs run in both), or start "
+            'the process with multiprocessing.get_context("spawn")'
+        )
+    _used_by.add(os.getpid())
+
+
 def _var(name: str) -> egg.Var:
     return egg.Var(_SPAN, name)
 
@@ -63,6 +77,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
+        _check_process()
         self._graph = egg.EGraph()
         self._symbols: dict[str, Symbol] = {}
         self._rules: dict[int, EngineRule] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from eqsat.ir import IRModule, TensorType
 from eqsat.shapes import EqsatError, evaluate, is_float, numpy_dtype, symbols
 
 Array = NDArray[np.generic]
+
+_MOST_ELEMENTS = 1 << 40  # NumPy takes no size far beyond
 
 
 def make_inputs(
@@ -46,7 +50,11 @@ def make_inputs(
 
 def _read(name: str, path: Path) -> Array:
     try:
-        return np.load(path, allow_pickle=False)
+        loaded: Any = np.load(path, allow_pickle=False)
+        if hasattr(loaded, "files"):  # an .npz
+            loaded.close()
+            raise ValueError("several arrays; save the one you mean with np.save")
+        return loaded
     except (ValueError, EOFError) as error:
         raise EqsatError(f"input {name}: {path} is no .npy array ({error})") from None
 
@@ -56,6 +64,8 @@ def _random(ty: object, env: Mapping[str, int], rng: np.random.Generator) -> Arr
         raise EqsatError(f"random inputs are made for tensors only, not for {ty}; use --input")
     shape = tuple(evaluate(d, env) for d in ty.dims)
     dtype = numpy_dtype(ty.dtype)
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise EqsatError(f"an input would be {ty.dtype}{list(shape)}, too large; use smaller dims")
     if is_float(ty.dtype):
         return rng.standard_normal(shape).astype(dtype)
     if ty.dtype == "bool":

@@ -30,7 +30,27 @@ def shown_progress(title: str) -> Generator[Callable[[str, float], None]]:
 
 @contextmanager
 def atomic_write(path: Path) -> Generator[BinaryIO]:
-    """Open a file that appears at `path` only when the block has ended without an error."""
+    """Open a file that appears at `path` only when the block has ended without an error.
+
+    A link is followed; what is no file, such as /dev/stdout, is written to and not replaced.
+
+    Raises:
+        OSError: with `path` as its file name.
+    """
+    try:
+        with _opened(path) as file:
+            yield file
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO]:
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            yield cast("BinaryIO", device)
+        return
+    path = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

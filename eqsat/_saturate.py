@@ -69,13 +69,20 @@ def saturate(
         num_nodes=run.engine.num_nodes(),
         num_classes=run.engine.num_classes(),
         time_s=time.perf_counter() - start_s,
-        stop=next((p.stop for p in phases if p.stop not in _NORMAL), SATURATED),
+        stop=next((p.stop for p in phases if _cut_short(p, limits or Limits())), SATURATED),
         interrupted=interrupt.requested,
     )
     return snapshot, report
 
 
 _NORMAL = (SATURATED, ITERATIONS)
+
+
+def _cut_short(phase: PhaseReport, limits: Limits) -> bool:
+    """Whether one of the limits ended the phase; the rounds of EXPLORE are no limit of the user."""
+    if phase.stop == ITERATIONS:
+        return phase.iterations >= limits.iterations
+    return phase.stop not in _NORMAL
 
 
 @dataclass(eq=False, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir import Attrs, Binding, Type
+from eqsat.ir import Attrs, AttrValue, Binding, Type
 from eqsat.rules.fusion import ALIAS_VIEWS
 from eqsat.shapes import NO_FACTS, Facts, Shape
 
@@ -51,7 +51,7 @@ class ENode:
 
     op: str
     operands: tuple[OperandRef, ...]
-    attrs: Attrs = field(default_factory=dict[str, "object"])  # type: ignore[assignment]
+    attrs: Attrs = field(default_factory=dict[str, AttrValue])
     rule: str = ""
     value: NDArray[np.generic] | None = None
 

@@ -81,11 +81,11 @@ class Vocabulary:
         """Return the shape with id `i`."""
         found = self.values[i]
         assert isinstance(found, tuple)
-        return found  # type: ignore[return-value]  # a tuple of dims by the column it stands in
+        return cast("Shape", found)  # by the column it stands in
 
     def attr(self, i: int) -> AttrValue:
         """Return the attribute value with id `i`."""
-        return self.values[i]  # type: ignore[return-value]  # an attribute by its column
+        return self.values[i]  # pyright: ignore[reportReturnType]  # an attribute by its column
 
 
 def _op_symbol(op: OpDef, layout: Layout) -> OpSymbol:

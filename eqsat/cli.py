@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
-
-from eqsat.shapes import EqsatError
 
 _EXAMPLES = """examples:
   eqsat run model.onnx --dim N=4            optimize, compile and time the model on random inputs
@@ -26,17 +26,30 @@ exit codes: 0 success, 1 error in the model, the input or a rule, 2 wrong usage,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = _parser()
-    args = parser.parse_args(argv)
     try:
-        args.run(args)
-    except EqsatError as error:
-        return _fail(args, "\n".join([f"eqsat: {error}", *_notes(error)]))
-    except OSError as error:
-        return _fail(args, f"eqsat: {error.filename or ''}: {error.strerror or error}")
+        return _main(argv)
     except KeyboardInterrupt:
         print("eqsat: interrupted", file=sys.stderr)
         return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    from eqsat.shapes import EqsatError
+
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except EqsatError as error:
+        return _fail(args, "\n".join([f"eqsat: {error}", *_notes(error)]))
+    except BrokenPipeError:  # `eqsat rules list | head`: the reader has all it wants
+        _drop_output()
+        return 0
+    except OSError as error:
+        where = error.filename or "output"
+        return _fail(args, f"eqsat: {where}: {error.strerror or error}")
+    except MemoryError as error:
+        return _fail(args, f"eqsat: out of memory: {error}; give smaller sizes with --dim")
     return 0
 
 
@@ -46,9 +59,18 @@ def _notes(error: BaseException) -> list[str]:
 
 def _fail(args: argparse.Namespace, message: str) -> int:
     print(message, file=sys.stderr)
-    if getattr(args, "json", False):
-        print(json.dumps({"error": message.removeprefix("eqsat: ")}))
+    try:
+        if getattr(args, "json", False):
+            print(json.dumps({"error": message.removeprefix("eqsat: ")}))
+        sys.stdout.flush()
+    except OSError:  # the error may be that nothing can be written there
+        _drop_output()
     return 1
+
+
+def _drop_output() -> None:
+    """Let the flush at exit go nowhere instead of failing once more."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,9 +173,16 @@ def _named_file(text: str) -> tuple[str, Path]:
 def _load(path: Path) -> Any:
     import eqsat
     from eqsat.ir.script import parse_module
+    from eqsat.shapes import EqsatError
 
     if path.suffix == ".py":
-        return parse_module(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise EqsatError(
+                f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+            ) from None
+        return parse_module(text, str(path))
     return eqsat.from_onnx(path)
 
 
@@ -195,21 +224,26 @@ def _run(args: argparse.Namespace) -> None:
         "calls": len(times),
         "report": None if result is None else result.report.as_dict(),
     }  # fmt: skip
+    profile = executable.profile(*inputs.values()) if args.profile else None
     if args.json:
+        if profile is not None:
+            summary["kernels"] = [asdict(k) for k in profile.kernels]
         print(json.dumps(summary))
         return
     if result is not None:
         print(result.report.as_text())
     for i, a in enumerate(arrays):
-        print(f"output {i}: {a.dtype}{list(a.shape)}, mean {_summary(a)['mean']:.6g}")
+        mean = _summary(a)["mean"]
+        text = "no elements" if mean is None else f"mean {mean:.6g}"
+        print(f"output {i}: {a.dtype}{list(a.shape)}, {text}")
     median_ms, best_ms = np.median(times) * 1e3, min(times) * 1e3
     print(f"median of {len(times)} calls: {median_ms:.3f} ms, best {best_ms:.3f} ms")
-    if args.profile:
-        print(executable.profile(*inputs.values()))
+    if profile is not None:
+        print(profile)
 
 
 def _summary(array: Any) -> dict[str, Any]:
-    mean = float(array.astype("float64").mean())
+    mean = float(array.astype("float64").mean()) if array.size else None
     return {"shape": list(array.shape), "dtype": str(array.dtype), "mean": mean}
 
 

@@ -83,7 +83,7 @@ def interpret(
 def _as_value(a: Any) -> Any:
     """Return an argument as the interpreter holds it."""
     if isinstance(a, (tuple, list)):
-        return tuple(_as_value(x) for x in a)  # type: ignore[misc]
+        return tuple(_as_value(x) for x in a)
     if isinstance(a, np.generic):
         return np.asarray(a)
     return a
@@ -297,8 +297,8 @@ def _as_result(value: Any, ty: Type) -> Any:
     """Return what a reference gave as the interpreter holds it."""
     if isinstance(value, (tuple, list)):
         if isinstance(ty, ShapeType):
-            return tuple(int(v) for v in value)  # type: ignore[arg-type]
-        return tuple(np.asarray(v) for v in value)  # type: ignore[misc]
+            return tuple(int(v) for v in value)
+        return tuple(np.asarray(v) for v in value)
     return np.asarray(value) if isinstance(ty, TensorType) else value
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -91,14 +91,16 @@ def _sizes(
                 raise _mismatch(name, whole, value, env)
             return _paired(name, ty.shape, value.shape, whole, value, env)
         case ShapeType():
-            if not isinstance(value, tuple) or not all(isinstance(v, int) for v in value):  # type: ignore[misc]
+            sizes = _fields(value)
+            if sizes is None or not all(isinstance(n, int) for n in sizes):
                 raise _mismatch(name, whole, value, env)
-            return _paired(name, ty.dims, value, whole, value, env)  # type: ignore[arg-type]
+            return _paired(name, ty.dims, sizes, whole, value, env)
         case TupleType(fields):
-            if not isinstance(value, tuple) or len(value) != len(fields):  # type: ignore[arg-type]
+            given = _fields(value)
+            if given is None or len(given) != len(fields):
                 raise _mismatch(name, whole, value, env)
             pairs: list[tuple[Dim, int]] = []
-            for k, (f, v) in enumerate(zip(fields, value, strict=True)):  # type: ignore[arg-type]
+            for k, (f, v) in enumerate(zip(fields, given, strict=True)):
                 pairs.extend(_sizes(f"{name}[{k}]", f, v, f, env))
             return pairs
         case PrimType():
@@ -107,6 +109,11 @@ def _sizes(
             return []
         case CallableType() | ObjectType():
             return []
+
+
+def _fields(value: Any) -> tuple[Any, ...] | None:
+    """Return the fields of a tuple, None for any other value."""
+    return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else None
 
 
 def _paired(
@@ -155,6 +162,7 @@ def shown(value: Any) -> str:
     """Return what kind of value came, in the words of types."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype.name}[{', '.join(map(str, value.shape))}]"
-    if isinstance(value, tuple):
-        return f"({', '.join(shown(v) for v in value)})"  # type: ignore[arg-type]
+    fields = _fields(value)
+    if fields is not None:
+        return f"({', '.join(map(shown, fields))})"
     return f"{type(value).__name__} {value!r}"[:80]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir._tir import BinaryOp
-from eqsat.shapes import bits, is_float, numpy_dtype
+from eqsat.shapes import EqsatError, bits, is_float, numpy_dtype
 
 
 def _erf(x: Any) -> Any:
@@ -72,7 +72,9 @@ def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
     """Return the scalar function `name` of `args` in `dtype`; narrow floats go through float32."""
     function = INTRINSICS.get(name)
     if function is None:
-        raise NotImplementedError(f"the interpreter knows no intrinsic {name!r}")
+        raise EqsatError(
+            f"the interpreter knows no intrinsic {name!r}; it knows {', '.join(INTRINSICS)}"
+        )
     return np.asarray(function(*[_wide(a) for a in args])).astype(numpy_dtype(dtype))
 
 

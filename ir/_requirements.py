@@ -60,6 +60,8 @@ def _of_binding(binding: Binding) -> Iterator[Equal]:
         yield from _of_cast(binding)
     elif isinstance(binding.value, Call) and isinstance(binding.value.op, OpDef):
         call = binding.value
+        if len(call.args) > len(binding.value.op.operands):  # call_tir and its kin infer nothing
+            return
         with assumptions() as found:
             binding.value.op.infer([a.type for a in call.args], call.attrs)
         yield from found

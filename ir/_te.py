@@ -94,7 +94,7 @@ class ProducerLoad(PrimExpr):
     indices: tuple[PrimExpr, ...]
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]  # computed, not stored
+    def dtype(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # computed, not stored
         """The tensor's dtype."""
         return self.tensor.dtype
 

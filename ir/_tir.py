@@ -121,7 +121,7 @@ class Binary(PrimExpr):
     b: PrimExpr
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]  # computed, not stored
+    def dtype(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # computed, not stored
         """Bool for comparisons and logic, else the operands' dtype."""
         return "bool" if self.op in COMPARISONS or self.op in LOGICAL else self.a.dtype
 
@@ -156,7 +156,7 @@ class Select(PrimExpr):
     lazy: bool = False
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]  # computed, not stored
+    def dtype(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # computed, not stored
         """The dtype of both sides."""
         return self.a.dtype
 
@@ -195,7 +195,7 @@ class BufferLoad(PrimExpr):
     indices: tuple[PrimExpr, ...]
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]  # computed, not stored
+    def dtype(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # computed, not stored
         """The buffer's dtype."""
         return self.buffer.dtype
 

@@ -63,6 +63,11 @@ class ShapeType:
         """The number of dims, -1 when unknown."""
         return self.dims.ndim if isinstance(self.dims, UnknownShape) else len(self.dims)
 
+    def __str__(self) -> str:
+        if isinstance(self.dims, UnknownShape):
+            return "shape"
+        return f"shape[{', '.join(str(d) for d in self.dims)}]"
+
 
 @dataclass(frozen=True, slots=True)
 class PrimType:
@@ -76,6 +81,9 @@ class TupleType:
     """A fixed number of values."""
 
     fields: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return f"tuple({', '.join(str(f) for f in self.fields)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from eqsat.ir import (
     Var,
     VarBinding,
 )
+from eqsat.lowering._errors import LoweringError
 
 TEMPLATES = {
     OpKind.POINTWISE: "pointwise",
@@ -63,6 +64,11 @@ def group_single_ops(module: IRModule, function: str = "main") -> IRModule:
 def _kernel_of(
     call: Call, op: OpDef, taken: dict[str, Function | PrimFunc]
 ) -> tuple[Function, tuple[Expr, ...]]:
+    if call.ty_args or not op.is_pure or len(call.args) > len(op.operands):
+        raise LoweringError(
+            f"{op.name} calls code that is no operator, which has no native form yet; run the "
+            "program with eqsat.interpret, or declare what it calls with eqsat.ir.register_op"
+        )
     params: dict[Expr, Var] = {}
 
     def inner(e: Expr) -> Expr:

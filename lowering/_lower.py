@@ -64,6 +64,11 @@ def lower_module(
         LoweringError: something is not a call of tensors, or an operator has no loop-level meaning.
     """
     facts = facts or Facts()
+    if not isinstance(module.functions.get(function), Function):
+        listed = ", ".join(module.functions) or "none"
+        raise LoweringError(
+            f"the module has no Relax function {function}; its functions are: {listed}"
+        )
     for fact in size_requirements(module, function):  # checked at entry: kernels rely on them
         facts = facts.with_equal(fact.a, fact.b)
     module = group_single_ops(module, function)
@@ -122,7 +127,7 @@ class _Lowering:
         if not isinstance(p.type, TensorType) or isinstance(p.type.shape, UnknownShape):
             raise LoweringError(
                 f"parameter {p.name} of {self.main.name} is {p.type}; native code takes tensors of "
-                "known shape (symbols allowed)"
+                "known shape (symbols allowed), the fields of a tuple one by one"
             )
         return self.slot(p.name, p.type, "input")
 
@@ -151,7 +156,8 @@ class _Lowering:
             case _:
                 raise LoweringError(
                     f"{self.main.name} binds a {type(e).__name__}; native code is made of kernel "
-                    "calls, tuples and constants only"
+                    "calls, tuples and constants only; compile the pure parts, such as the "
+                    "branches of an If, as programs of their own, or run it with eqsat.interpret"
                 )
 
     def constant(self, value: NDArray[np.generic], ty: TensorType) -> int:
@@ -173,7 +179,7 @@ class _Lowering:
         if isinstance(b.type, TensorType) and not symbols(b.type.dims) <= bound:
             raise LoweringError(
                 f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds "
-                "symbols by input shapes only"
+                "symbols by input shapes only; declare the shape on the inputs instead"
             )
 
     # --- kernels ---------------------------------------------------------------------------
@@ -182,7 +188,8 @@ class _Lowering:
         function = self.module.functions.get(name)
         if not isinstance(function, Function):
             raise LoweringError(
-                f"{self.main.name} calls {name}, which is no Relax function of the module"
+                f"{self.main.name} calls {name}, which is no Relax function of the module; its "
+                f"functions are: {', '.join(self.module.functions)}"
             )
         tensors = tuple(p for p in function.params if not isinstance(p.type, ShapeType))
         function = replace(function, params=tensors)

@@ -12,11 +12,20 @@ from __future__ import annotations
 import keyword
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from eqsat.shapes._errors import ShapeError
+from eqsat.shapes._interval import (
+    Interval,
+    RangeOf,
+    floordiv_interval,
+    mod_interval,
+    nonnegative,
+    power_interval,
+    product_interval,
+)
 
 AtomKind: TypeAlias = Literal["sym", "floordiv", "mod", "min", "max"]
 Monomial: TypeAlias = "tuple[Atom, ...]"
@@ -185,24 +194,10 @@ def symbols(d: Dim | Shape) -> frozenset[str]:
             return frozenset(name for each in d for name in symbols(each))
 
 
-# --- intervals ------------------------------------------------------------------------------
+# --- bounds ---------------------------------------------------------------------------------
 
 
-class Interval(NamedTuple):
-    """Inclusive bounds; an open end is an infinity, every finite end an exact `int`."""
-
-    lo: float
-    hi: float
-
-
-RangeOf: TypeAlias = Callable[[str], Interval]
-
-
-def _nonnegative(_: str) -> Interval:
-    return Interval(0, math.inf)
-
-
-def interval(d: Dim, range_of: RangeOf = _nonnegative) -> Interval:
+def interval(d: Dim, range_of: RangeOf = nonnegative) -> Interval:
     """Return bounds that hold for `d` whenever each symbol is within `range_of(name)`."""
     if isinstance(d, int):
         return Interval(d, d)
@@ -211,7 +206,7 @@ def interval(d: Dim, range_of: RangeOf = _nonnegative) -> Interval:
     for monomial, coefficient in d.terms:
         term = Interval(coefficient, coefficient)
         for atom, count in _powers(monomial):
-            term = _product_interval(term, _power_interval(_atom_interval(atom, range_of), count))
+            term = product_interval(term, power_interval(_atom_interval(atom, range_of), count))
         lo, hi = lo + term.lo, hi + term.hi
     return Interval(lo, hi)
 
@@ -220,19 +215,6 @@ def _powers(monomial: Monomial) -> Iterator[tuple[Atom, int]]:
     for i, atom in enumerate(monomial):
         if i == 0 or monomial[i - 1] is not atom:
             yield atom, monomial.count(atom)
-
-
-def _power_interval(base: Interval, exponent: int) -> Interval:
-    result = base
-    for _ in range(exponent - 1):
-        result = _product_interval(result, base)
-    return Interval(max(result.lo, 0), result.hi) if exponent % 2 == 0 else result
-
-
-def _product_interval(a: Interval, b: Interval) -> Interval:
-    # 0 * inf is nan in floating point, and 0 for bounds.
-    ends = [x * y if x and y else 0 for x in a for y in b]
-    return Interval(min(ends), max(ends))
 
 
 def _atom_interval(atom: Atom, range_of: RangeOf) -> Interval:
@@ -245,24 +227,9 @@ def _atom_interval(atom: Atom, range_of: RangeOf) -> Interval:
         case "max":
             return Interval(max(a.lo, b.lo), max(a.hi, b.hi))
         case "floordiv":
-            return _floordiv_interval(a, b)
+            return floordiv_interval(a, b)
         case "mod":
-            hi = max(b.hi, 1) - 1
-            if a.lo >= 0 and a.hi < max(b.lo, 1):
-                return a
-            return Interval(0, min(hi, a.hi) if a.lo >= 0 else hi)
-
-
-def _floordiv_interval(a: Interval, b: Interval) -> Interval:
-    small, large = max(b.lo, 1), max(b.hi, 1)
-    lo = _floor_ratio(a.lo, large if a.lo >= 0 else small)
-    return Interval(lo, _floor_ratio(a.hi, small if a.hi >= 0 else large))
-
-
-def _floor_ratio(a: float, b: float) -> float:
-    if math.isinf(a):
-        return a
-    return (0 if a >= 0 else -1) if math.isinf(b) else a // b
+            return mod_interval(a, b)
 
 
 # --- canonical polynomials ------------------------------------------------------------------
@@ -396,7 +363,7 @@ def _floordiv_rest(rest: Dim, divisor: Dim) -> Dim:
     """Return `rest // divisor` where nothing can be taken out of the sum or cancelled."""
     if rest == 0:
         return 0
-    lo, hi = _floordiv_interval(interval(rest), interval(divisor))
+    lo, hi = floordiv_interval(interval(rest), interval(divisor))
     if lo == hi:
         return int(lo)
     if lo >= 0 and interval(divisor - rest).lo >= 1:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 
-from eqsat.shapes._dims import Dim, Interval, SymDim, hidden_symbol, interval, symbols
+from eqsat.shapes._dims import Dim, SymDim, hidden_symbol, interval, symbols
 from eqsat.shapes._errors import ShapeError
+from eqsat.shapes._interval import Interval
 from eqsat.shapes._view import linear_solve, substitute
 
 

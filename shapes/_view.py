@@ -9,9 +9,7 @@ from typing import Literal, cast
 from eqsat.shapes._dims import (
     Atom,
     Dim,
-    Interval,
     Monomial,
-    RangeOf,
     Shape,
     SymDim,
     dim_max,
@@ -22,6 +20,7 @@ from eqsat.shapes._dims import (
     terms_of,
 )
 from eqsat.shapes._errors import ShapeError
+from eqsat.shapes._interval import Interval, RangeOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from eqsat.rules._rule import (
     types_agree,
 )
 from eqsat.rules._sample import Instance, Sampler
+from eqsat.rules._terms import Term
 from eqsat.shapes import EqsatError, Shape, sym
 
 SEED = 20
@@ -160,7 +161,7 @@ class _Check:
         wanted = {str(c) for c in self.guards}
         return (self.needed >= wanted) and (types_agree not in self.rule.when or "t" in self.needed)
 
-    def _try(self, instance: Instance, right: tuple[object, ...]) -> None:
+    def _try(self, instance: Instance, right: tuple[Term, ...]) -> None:
         bindings = instance.bindings
         failed = [c for c in self.guards if not _holds(c, bindings)]
         specs_fit = variables_fit(self.rule.specs, bindings)
@@ -185,7 +186,7 @@ class _Check:
             self._count(instance, built)
 
     def _is_wrong(
-        self, instance: Instance, built: tuple[Built, ...], right: tuple[object, ...]
+        self, instance: Instance, built: tuple[Built, ...], right: tuple[Term, ...]
     ) -> bool:
         try:
             return self._problem(instance, built, right) is not None
@@ -193,10 +194,10 @@ class _Check:
             return True  # a computed value relies on the guard
 
     def _problem(
-        self, instance: Instance, built: tuple[Built, ...], right: tuple[object, ...]
+        self, instance: Instance, built: tuple[Built, ...], right: tuple[Term, ...]
     ) -> str | None:
         try:
-            other = try_build(right, instance.bindings)  # type: ignore[arg-type]
+            other = try_build(right, instance.bindings)
         except NotApplicableError:
             return _SKIP
         except EqsatError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import traceback
 from pathlib import Path
 
 from eqsat.rules._rule import Rule, RuleSet
@@ -14,6 +15,7 @@ from eqsat.rules.convolution import convolution, merged_convolutions
 from eqsat.rules.movement import movement
 from eqsat.rules.products import merged_products, products
 from eqsat.rules.reductions import reductions
+from eqsat.shapes import EqsatError
 
 ALL_RULE_SETS: tuple[RuleSet, ...] = (
     algebra,
@@ -34,18 +36,33 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(rule for rule_set in ALL_RULE_SETS for rule in rule_set.rules)
 
 
+def _line_of(error: Exception, file: Path) -> str:
+    """Return ":line" of the last place in `file` that the error passed."""
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename).absolute() == file.absolute()]
+    return f":{lines[-1]}" if lines else ""
+
+
 def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
     """Run a Python file and return the rule sets it defines at module level.
 
     Raises:
-        RuleError: the file is missing or defines no rule set.
+        RuleError: the file is missing, fails, or defines no rule set.
     """
     file = Path(path)
     spec = importlib.util.spec_from_file_location(f"eqsat_rules_{file.stem}", file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise RuleError(f"no Python file with rules at {file}")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except EqsatError:
+        raise
+    except Exception as error:  # whatever a user's file may raise
+        line = _line_of(error, file)
+        raise RuleError(f"{file}{line}: {type(error).__name__}: {error}") from error
     found = tuple(v for v in vars(module).values() if isinstance(v, RuleSet))
     shipped = {id(s) for s in ALL_RULE_SETS}
     own = tuple(s for s in found if id(s) not in shipped)

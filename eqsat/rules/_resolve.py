@@ -122,7 +122,7 @@ class BuiltNumber:
     """A new rank-0 constant."""
 
     value: NDArray[np.generic]
-    type: Type
+    type: TensorType
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -363,4 +363,4 @@ def _computed(value: Compute, bindings: Bindings) -> AttrValue:
     result = value.fn(*(bindings.value(v) for v in value.variables))
     if result is None:
         raise NotApplicableError
-    return result  # type: ignore[return-value]  # checked where it is used
+    return result  # pyright: ignore[reportReturnType]  # checked where it is used

@@ -167,7 +167,10 @@ class _Importer:
         node = self._node(proto, where, values)
         condition = node.input(0)
         if not isinstance(condition, Known) or condition.array.size != 1:
-            raise node.fail("the condition depends on data; only one known at import is supported")
+            raise node.fail(
+                "the condition depends on data; only one known at import is supported. Export the "
+                "branch you need as a model of its own"
+            )
         branch = node.attrs["then_branch" if condition.array.reshape(()) else "else_branch"]
         inner = dict(values)
         self._add_weights(branch.initializer, inner)

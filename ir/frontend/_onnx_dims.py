@@ -91,9 +91,9 @@ class DimNames:
             )
         for text, size in self._fixed.items():
             dim = self._dims[text]
-            if size < 0:
+            if not hasattr(size, "__index__") or size < 0:
                 raise ImportModelError(
-                    f"{name}: dims= gives {text} the size {size}; it is at least 0"
+                    f"{name}: dims= gives {text} the size {size!r}; it is an int, at least 0"
                 )
             if dim != size:
                 raise ImportModelError(

@@ -66,7 +66,12 @@ def _read(source: str | Path | bytes | onnx.ModelProto) -> tuple[onnx.ModelProto
         model = _parse(source, "<bytes>")
         _check_complete(model, "<bytes>")
         return model, "<bytes>"
-    path = Path(source)
+    try:
+        path = Path(source)
+    except TypeError:
+        raise ImportModelError(
+            f"from_onnx takes a path, bytes or a ModelProto, got {type(source).__name__}"
+        ) from None
     model = _parse(_file_bytes(path), str(path))
     _load_external(model, path)
     return model, str(path)

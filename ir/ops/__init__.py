@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
+from typing import Any
 
 from eqsat.ir._op import OpDef
 from eqsat.ir.ops._binary import BINARY, TERNARY
@@ -82,5 +84,12 @@ def register_op(new: OpDef) -> OpDef:
     """
     return _TABLE.add(new)
 
+
+def _reduced(o: OpDef) -> str | tuple[Any, ...]:
+    """Pickle and copy a registered operator by its name: it is the same one in every module."""
+    return (op, (o.name,)) if _TABLE.get(o.name) is o else o.__reduce_ex__(4)
+
+
+copyreg.pickle(OpDef, _reduced)
 
 __all__ = ["ALL_OPS", "OperatorError", "op", "register_op"]

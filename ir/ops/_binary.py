@@ -139,7 +139,8 @@ def _logical(name: str, symbol: BinaryOp, reference: Callable[..., Any], onnx: s
 
 
 def _bitwise(name: str, symbol: BinaryOp, reference: Callable[..., Any], onnx: str) -> OpDef:
-    on_bool: BinaryOp = {"&": "and", "|": "or", "^": "!="}[symbol]  # type: ignore[assignment]
+    logical: dict[str, BinaryOp] = {"&": "and", "|": "or", "^": "!="}
+    on_bool = logical[symbol]
 
     def body(a: PrimExpr, b: PrimExpr) -> PrimExpr:
         return binary(on_bool if is_bool(a.dtype) else symbol, a, b)

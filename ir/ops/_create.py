@@ -170,13 +170,14 @@ def _arange_length(start: _Scalar, end: _Scalar, step: _Scalar) -> Dim:
 def _arange_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
     start, _, step = _arange_bounds(attrs)
     dtype = out_dtype(out)
-    integral = not isinstance(start, float) and not isinstance(step, float)
 
     def body(i: PrimExpr) -> PrimExpr:
-        if integral:
+        if not isinstance(start, float) and not isinstance(step, float):
             return cast_to(as_expr(start) + i * as_expr(step), dtype)
-        value = Cast("float64", i) * const(float(step), "float64")  # type: ignore[arg-type]
-        return cast_to(value + const(float(start), "float64"), dtype)  # type: ignore[arg-type]
+        assert not isinstance(start, SymDim)
+        assert not isinstance(step, SymDim)
+        value = Cast("float64", i) * const(float(step), "float64")
+        return cast_to(value + const(float(start), "float64"), dtype)
 
     return gather_from("arange", out, body)
 

@@ -23,7 +23,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Tensor, compute, reduce, reduce_axis
+from eqsat.ir._te import Reduce, Tensor, compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
@@ -120,14 +120,14 @@ def matmul_stages(a: Tensor, b: Tensor, shape: Shape, dtype: str, name: str = "m
         full = (*batch, *t.shape[-len(last) :])
         return t.at_broadcast((*i[: len(batch)], *last), full)
 
-    def body(*i: PrimExpr) -> object:
+    def body(*i: PrimExpr) -> Reduce:
         rows = (i[len(batch)],) if a.ndim > 1 else ()
         columns = (i[-1],) if b.ndim > 1 else ()
         x = at(a, i, (*rows, k.var))
         y = at(b, i, (k.var, *columns))
         return reduce("sum", multiply_accumulate(x, y, dtype), [k])
 
-    return narrow(compute(name, shape, body), dtype)  # type: ignore[arg-type]
+    return narrow(compute(name, shape, body), dtype)
 
 
 def _matmul_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -160,11 +160,11 @@ def _linear_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
     data, weight, shape = tensor(args[0]), tensor(args[1]), out_dims(out)
     k, dtype = reduce_axis(data.shape[-1]), out_dtype(out)
 
-    def body(*i: PrimExpr) -> object:
+    def body(*i: PrimExpr) -> Reduce:
         x, w = data[(*i[:-1], k.var)], weight[i[-1], k.var]
         return reduce("sum", multiply_accumulate(x, w, dtype), [k])
 
-    product = compute("linear", (*data.shape[:-1], weight.shape[0]), body)  # type: ignore[arg-type]
+    product = compute("linear", (*data.shape[:-1], weight.shape[0]), body)
     if args[2] is None:
         return narrow(product, dtype)
     bias = tensor(args[2])
@@ -227,7 +227,7 @@ def _einsum_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
     summed = {c: reduce_axis(d, c) for c, d in dims.items() if c not in result}
     dtype = out_dtype(out)
 
-    def body(*i: PrimExpr) -> object:
+    def body(*i: PrimExpr) -> PrimExpr | Reduce:
         at = dict(zip(result, i, strict=True)) | {c: k.var for c, k in summed.items()}
         loads = [
             cast_to(t[[at[c] for c in term]], wide_dtype(dtype))
@@ -238,7 +238,7 @@ def _einsum_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
             value = value * load
         return reduce("sum", value, list(summed.values())) if summed else value
 
-    return narrow(compute("einsum", out_dims(out), body), dtype)  # type: ignore[arg-type]
+    return narrow(compute("einsum", out_dims(out), body), dtype)
 
 
 def _infer_outer(types: Sequence[Type], attrs: Attrs) -> Type:

@@ -23,7 +23,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Tensor, compute, reduce, reduce_axis
+from eqsat.ir._te import Reduce, Tensor, compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, Select, conjunction, const, from_dim
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
@@ -110,10 +110,10 @@ def _scores(q: Tensor, k: Tensor, bias: Tensor | None, attrs: Attrs) -> Tensor:
     shape, factor = (q.shape[0], q.shape[2], q.shape[1], k.shape[1]), _scale(attrs, q.shape[3])
     d = reduce_axis(q.shape[3], "d")
 
-    def products(b: PrimExpr, h: PrimExpr, i: PrimExpr, j: PrimExpr) -> object:
+    def products(b: PrimExpr, h: PrimExpr, i: PrimExpr, j: PrimExpr) -> Reduce:
         return reduce("sum", widen(q[b, i, h, d.var]) * widen(k[b, j, h, d.var]), [d])
 
-    raw = compute("attention_scores", shape, products)  # type: ignore[arg-type]
+    raw = compute("attention_scores", shape, products)
 
     def masked(*at: PrimExpr) -> PrimExpr:
         value = raw[at] * factor
@@ -143,10 +143,10 @@ def _compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResu
     shape = (*q.shape[:3], v.shape[3])
     j = reduce_axis(k.shape[1], "j")
 
-    def mix(b: PrimExpr, i: PrimExpr, h: PrimExpr, d: PrimExpr) -> object:
+    def mix(b: PrimExpr, i: PrimExpr, h: PrimExpr, d: PrimExpr) -> Reduce:
         return reduce("sum", weights[b, h, i, j.var] * widen(v[b, j.var, h, d]), [j])
 
-    mixed = compute("attention", shape, mix)  # type: ignore[arg-type]
+    mixed = compute("attention", shape, mix)
     if mixed.dtype == q.dtype:
         return mixed
     return compute("attention_cast", shape, lambda *i: cast_to(mixed[i], q.dtype))

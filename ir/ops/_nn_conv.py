@@ -17,7 +17,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import compute, reduce, reduce_axis
+from eqsat.ir._te import Reduce, compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, conjunction, const, equal, from_dim, select
 from eqsat.ir._types import TensorType, Type, UnknownShape
 from eqsat.ir.ops._common import (
@@ -153,7 +153,7 @@ def _compute(rank: int) -> Callable[[Sequence[ComputeArg], Attrs, Type], Compute
         rc = reduce_axis(i_size, "rc")
         k = [reduce_axis(t, f"r{c}") for t, c in zip(taps, _SPATIAL[rank].lower(), strict=True)]
 
-        def body(*at: PrimExpr) -> object:
+        def body(*at: PrimExpr) -> Reduce:
             n, o, *spatial = (at[a] for a in laid)
             where = [
                 p * w.strides[a] + k[a].var * w.dilation[a] - w.before[a]
@@ -168,7 +168,7 @@ def _compute(rank: int) -> Callable[[Sequence[ComputeArg], Attrs, Type], Compute
             factor = weight[place([o, rc.var, *(r.var for r in k)], kernel)]
             return reduce("sum", multiply_accumulate(value, factor, dtype), [rc, *k])
 
-        return narrow(compute(f"conv{rank}d", out_dims(out), body), dtype)  # type: ignore[arg-type]
+        return narrow(compute(f"conv{rank}d", out_dims(out), body), dtype)
 
     return build
 
@@ -226,7 +226,7 @@ def _transposed_compute(
         rc = reduce_axis(i_size // groups, "rc")
         k = [reduce_axis(t, f"r{c}") for t, c in zip(taps, _SPATIAL[rank].lower(), strict=True)]
 
-        def body(*at: PrimExpr) -> object:
+        def body(*at: PrimExpr) -> Reduce:
             n, o, *spatial = (at[a] for a in laid)
             moved = [p + w.before[a] - k[a].var * w.dilation[a] for a, p in enumerate(spatial)]
             where = [m // s for m, s in zip(moved, w.strides, strict=True)]
@@ -239,7 +239,7 @@ def _transposed_compute(
             factor = weight[place([filtered, channel, *(r.var for r in k)], kernel)]
             return reduce("sum", multiply_accumulate(value, factor, dtype), [rc, *k])
 
-        stage = compute(f"conv{rank}d_transpose", out_dims(out), body)  # type: ignore[arg-type]
+        stage = compute(f"conv{rank}d_transpose", out_dims(out), body)
         return narrow(stage, dtype)
 
     return build

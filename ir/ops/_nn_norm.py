@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eqsat.ir._expr import Attrs
+from eqsat.ir._expr import Attrs, AttrValue
 from eqsat.ir._op import (
     Attr,
     ComputeArg,
@@ -21,7 +21,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Tensor, compute, reduce, reduce_axis
+from eqsat.ir._te import Reduce, Tensor, compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, from_dim
 from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
@@ -90,19 +90,21 @@ def _infer_batch_norm(types: Sequence[Type], attrs: Attrs) -> Type:
 
 
 def _batch_norm(
-    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, **attrs: object
+    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_var: Array, **attrs: AttrValue
 ) -> tuple[Array, Array, Array]:
-    axis = normalize_axis(attrs["axis"], x.ndim)  # type: ignore[arg-type]
+    axis = axis_attr(attrs, x.ndim)
     shape = tuple(-1 if a == axis else 1 for a in range(x.ndim))
     wide, mean, variance = up(x), up(moving_mean), up(moving_var)
     if attrs["training"]:
         others = tuple(a for a in range(x.ndim) if a != axis)
         mean, variance = wide.mean(others), wide.var(others)
-    value = (wide - mean.reshape(shape)) / np.sqrt(variance.reshape(shape) + attrs["epsilon"])
-    value = _affine_array(value, gamma.reshape(shape), beta.reshape(shape), attrs)  # type: ignore[arg-type]
+    value = (wide - mean.reshape(shape)) / np.sqrt(
+        variance.reshape(shape) + float_attr(attrs, "epsilon")
+    )
+    value = _affine_array(value, gamma.reshape(shape), beta.reshape(shape), attrs)
     if not attrs["training"]:
         return down(value, x), moving_mean, moving_var
-    m = float(attrs["momentum"])  # type: ignore[arg-type]
+    m = float_attr(attrs, "momentum")
     new_mean = (1 - m) * up(moving_mean) + m * mean
     new_var = (1 - m) * up(moving_var) + m * variance
     return down(value, x), down(new_mean, moving_mean), down(new_var, moving_var)
@@ -187,13 +189,13 @@ def _spread(weight: Array, x: Array, axes: tuple[int, ...]) -> Array:
     return weight.transpose(np.argsort(axes)).reshape(_weights_shape(x, axes))
 
 
-def _layer_norm(x: Array, gamma: Array, beta: Array, **attrs: object) -> Array:
-    axes = _axes(attrs, x.ndim)  # type: ignore[arg-type]
+def _layer_norm(x: Array, gamma: Array, beta: Array, **attrs: AttrValue) -> Array:
+    axes = _axes(attrs, x.ndim)
     wide = up(x)
     mean = wide.mean(axes, keepdims=True)
-    value = (wide - mean) / np.sqrt(wide.var(axes, keepdims=True) + attrs["epsilon"])
+    value = (wide - mean) / np.sqrt(wide.var(axes, keepdims=True) + float_attr(attrs, "epsilon"))
     gamma, beta = _spread(gamma, x, axes), _spread(beta, x, axes)
-    return down(_affine_array(value, gamma, beta, attrs), x)  # type: ignore[arg-type]
+    return down(_affine_array(value, gamma, beta, attrs), x)
 
 
 def _layer_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -230,9 +232,9 @@ def _infer_channel_norm(types: Sequence[Type], attrs: Attrs) -> Type:
     return x
 
 
-def _group_norm(x: Array, gamma: Array, beta: Array, **attrs: object) -> Array:
-    channel = normalize_axis(attrs["channel_axis"], x.ndim)  # type: ignore[arg-type]
-    axes = _axes(attrs, x.ndim)  # type: ignore[arg-type]
+def _group_norm(x: Array, gamma: Array, beta: Array, **attrs: AttrValue) -> Array:
+    channel = normalize_axis(int_attr(attrs, "channel_axis"), x.ndim)
+    axes = _axes(attrs, x.ndim)
     groups = attrs.get("num_groups", x.shape[channel])
     assert isinstance(groups, int)
     split = (
@@ -244,10 +246,10 @@ def _group_norm(x: Array, gamma: Array, beta: Array, **attrs: object) -> Array:
     wide = up(x).reshape(split)
     over = (channel + 1, *(a + 1 if a > channel else a for a in axes))
     value = wide - wide.mean(over, keepdims=True)
-    value = value / np.sqrt(wide.var(over, keepdims=True) + attrs["epsilon"])
+    value = value / np.sqrt(wide.var(over, keepdims=True) + float_attr(attrs, "epsilon"))
     shape = tuple(-1 if a == channel else 1 for a in range(x.ndim))
     gamma, beta = gamma.reshape(shape), beta.reshape(shape)
-    return down(_affine_array(value.reshape(x.shape), gamma, beta, attrs), x)  # type: ignore[arg-type]
+    return down(_affine_array(value.reshape(x.shape), gamma, beta, attrs), x)
 
 
 def _group_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -269,7 +271,7 @@ def _group_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> 
         k = {a: reduce_axis(x.shape[a], f"k{a}") for a in axes}
         c = reduce_axis(in_group, "kc")
 
-        def body(*g: PrimExpr) -> object:
+        def body(*g: PrimExpr) -> Reduce:
             at: list[PrimExpr] = [k[a].var if a in k else v for a, v in enumerate(g)]
             at[channel] = g[channel] * from_dim(in_group) + c.var
             value = widen(x[at])
@@ -277,7 +279,7 @@ def _group_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> 
                 value = (value - shifted[g]) * (value - shifted[g])
             return reduce("sum", value, [c, *k.values()])
 
-        stage = compute(f"{name}_sum", stats, body)  # type: ignore[arg-type]
+        stage = compute(f"{name}_sum", stats, body)
         return compute(name, stats, lambda *g: stage[g] / cast_to(count, stage.dtype))
 
     mean = total("group_norm_mean", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import compute, identity, reduce, reduce_axis
+from eqsat.ir._te import Reduce, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, const, from_dim, select
 from eqsat.ir._types import TensorType, Type, UnknownShape
 from eqsat.ir.ops._common import (
@@ -91,21 +92,19 @@ def _reference(
         data, out = _layouts(attrs, rank)
         w, taps = window(attrs, rank), ints(attrs["pool_size"], rank)
         moved = up(x).transpose(data)
-        sizes = [
+        counts = [
             pool_out(
                 moved.shape[a + 2], taps[a], w.strides[a], w.dilation[a], w.before[a], w.after[a],
                 bool_attr(attrs, "ceil_mode"),
             )
             for a in range(rank)
         ]  # fmt: skip
-        extra = [
-            _overhang(moved.shape[a + 2], int(n), taps[a], w, a)  # type: ignore[arg-type]
-            for a, n in enumerate(sizes)
-        ]
+        sizes = cast("list[int]", counts)  # the sizes of an array are numbers
+        extra = [_overhang(moved.shape[a + 2], n, taps[a], w, a) for a, n in enumerate(sizes)]
         floating = moved.dtype.kind == "f"
         least = -np.inf if floating else min_value(x.dtype.name)
         views = windows(moved, taps, w, least if fill else 0, extra)
-        views = views[(slice(None), slice(None), *(slice(0, int(n)) for n in sizes))]  # type: ignore[arg-type]
+        views = views[(slice(None), slice(None), *(slice(0, n) for n in sizes))]
         return down(reducer(views, w, taps, attrs, moved).transpose(np.argsort(out)), x)
 
     return run
@@ -155,7 +154,7 @@ def _compute(
         wide = wide_dtype(x.dtype)
         neutral = identity("sum" if mean else "max", wide)
 
-        def body(*at: PrimExpr) -> object:
+        def body(*at: PrimExpr) -> Reduce:
             n, c, *spatial = (at[a] for a in laid)
             where = _positions(spatial, w, [r.var for r in k])
             inside = in_bounds(
@@ -164,7 +163,7 @@ def _compute(
             load = cast_to(x[place([n, c, *where], data)], wide)
             return reduce("sum" if mean else "max", select(inside, load, neutral, lazy=True), k)
 
-        total = compute(f"{name}_sum" if mean else name, out_dims(out), body)  # type: ignore[arg-type]
+        total = compute(f"{name}_sum" if mean else name, out_dims(out), body)
         if not mean:
             return narrow(total, x.dtype)
 
@@ -351,7 +350,7 @@ def _adaptive_compute(
                 return p * span, p * span + span
             return p * size // count, ((p + 1) * size + (count - 1)) // count
 
-        def body(*at: PrimExpr) -> object:
+        def body(*at: PrimExpr) -> Reduce:
             n, c, *spatial = (at[a] for a in laid)
             ends = [bounds(a, p) for a, p in enumerate(spatial)]
             where = [b + r.var for (b, _), r in zip(ends, k, strict=True)]
@@ -361,7 +360,7 @@ def _adaptive_compute(
                     value = select(where[a] < ends[a][1], value, const(0, wide), lazy=True)
             return reduce("sum", value, k)
 
-        total = compute(f"adaptive_avg_pool{rank}d_sum", shape, body)  # type: ignore[arg-type]
+        total = compute(f"adaptive_avg_pool{rank}d_sum", shape, body)
 
         def divide(*at: PrimExpr) -> PrimExpr:
             count: PrimExpr = IntImm(1)

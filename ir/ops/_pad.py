@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,12 @@ from eqsat.ir.ops._common import (
 from eqsat.ir.ops._window import in_bounds
 from eqsat.shapes import Dim
 
-_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
 
 
 def _widths(attrs: Attrs, ndim: int) -> list[tuple[int, int]]:
@@ -63,7 +69,7 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
 def _pad(x: Array, *, pad_width: tuple[int, ...], pad_mode: str, pad_value: float) -> Array:
     widths = list(zip(pad_width[::2], pad_width[1::2], strict=True))
     if pad_mode != "constant":
-        return np.pad(x, widths, mode=_MODES[pad_mode])  # type: ignore[call-overload]
+        return np.pad(x, widths, mode=_MODES[pad_mode])
     cut = x[
         tuple(slice(max(0, -b), n - max(0, -a)) for n, (b, a) in zip(x.shape, widths, strict=True))
     ]

@@ -26,7 +26,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Combiner, Tensor, compute, identity, reduce, reduce_axis
+from eqsat.ir._te import Combiner, Reduce, Tensor, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, Select, binary, conjunction, const, from_dim, select
 from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
@@ -76,7 +76,7 @@ def _scattered(
     """
     k = [reduce_axis(d, f"k{n}") for n, d in enumerate(extents)] or [reduce_axis(1)]
 
-    def number(*i: PrimExpr) -> object:
+    def number(*i: PrimExpr) -> Reduce:
         j = [a.var for a in k]
         place: PrimExpr = IntImm(0)
         for v, stride in zip(j, row_major_strides(extents or (1,)), strict=True):
@@ -84,7 +84,7 @@ def _scattered(
         return reduce("max", Select(hit(i, j), place, IntImm(-1)), k)
 
     if reduction == "update":
-        last = compute(f"{name}_last", x.shape, number)  # type: ignore[arg-type]
+        last = compute(f"{name}_last", x.shape, number)
 
         def chosen(*i: PrimExpr) -> PrimExpr:
             rest, j = last[i], list[PrimExpr]()
@@ -96,14 +96,14 @@ def _scattered(
         return compute(name, x.shape, chosen)
     combiner = _COMBINERS[reduction]
 
-    def combined(*i: PrimExpr) -> object:
+    def combined(*i: PrimExpr) -> Reduce:
         j = [a.var for a in k]
         mine = widen(value(i, j))
         return reduce(
             combiner, Select(hit(i, j), mine, identity(combiner, mine.dtype), lazy=True), k
         )
 
-    all_updates = compute(f"{name}_updates", x.shape, combined)  # type: ignore[arg-type]
+    all_updates = compute(f"{name}_updates", x.shape, combined)
 
     def merged(*i: PrimExpr) -> PrimExpr:
         return cast_to(_combine(combiner, widen(x[i]), all_updates[i]), x.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, ComputeArg, ComputeResult, OpDef, Operand, OpKind, Sample
-from eqsat.ir._te import Combiner, compute, reduce, reduce_axis
+from eqsat.ir._te import Combiner, Reduce, compute, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, Select, binary, from_dim
 from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
@@ -64,7 +64,7 @@ def _arg_compute(
         kept = [a for a in range(x.ndim) if keepdims or a not in k]
         strides = dict(zip(axes, row_major_strides(tuple(x.shape[a] for a in axes)), strict=True))
 
-        def body(*i: PrimExpr) -> object:
+        def body(*i: PrimExpr) -> Reduce:
             at = dict(zip(kept, i, strict=True))
             full = [k[a].var if a in k else at[a] for a in range(x.ndim)]
             value = x[full]
@@ -78,7 +78,7 @@ def _arg_compute(
                 "min", Select(hit, place, IntImm(int(max_value("int64")))), list(k.values())
             )
 
-        return compute(name, out_dims(out), body)  # type: ignore[arg-type]
+        return compute(name, out_dims(out), body)
 
     return build
 

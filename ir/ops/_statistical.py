@@ -23,7 +23,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._te import Combiner, Tensor, compute, identity, reduce, reduce_axis
+from eqsat.ir._te import Combiner, Reduce, Tensor, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import FloatImm, IntImm, PrimExpr, Select, from_dim
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._binary import truncating_divide
@@ -36,6 +36,7 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     dtype_attr,
+    ints,
     known_dims,
     narrow,
     out_dims,
@@ -62,7 +63,7 @@ def reduced_type(x: TensorType, attrs: Attrs, dtype: str) -> TensorType:
     keepdims, dims = bool_attr(attrs, "keepdims"), known_dims(x)
     if dims is None:
         axis = attrs["axis"]
-        count = x.ndim if axis is None else (1 if isinstance(axis, int) else len(axis))  # type: ignore[arg-type]
+        count = x.ndim if axis is None else len(ints(axis, name="axis"))
         ndim = -1 if x.ndim < 0 else x.ndim if keepdims else x.ndim - count
         if x.ndim < 0 and axis is None and not keepdims:
             ndim = 0
@@ -274,13 +275,13 @@ def _scan_compute(
         axis = 0 if flat else axis_attr(attrs, x.ndim)
         k, wide = reduce_axis(shape[axis]), wide_dtype(dtype)
 
-        def body(*i: PrimExpr) -> object:
+        def body(*i: PrimExpr) -> Reduce:
             before = k.var < i[axis] if bool_attr(attrs, "exclusive") else k.var <= i[axis]
             at = [*i[:axis], k.var, *i[axis + 1 :]]
             value = cast_to(x[reindex(at, shape, x.shape) if flat else at], wide)
             return reduce(combiner, Select(before, value, identity(combiner, wide)), [k])
 
-        return narrow(compute(name, shape, body), dtype)  # type: ignore[arg-type]
+        return narrow(compute(name, shape, body), dtype)
 
     return build
 

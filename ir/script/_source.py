@@ -87,7 +87,7 @@ class Source:
         first = str(error.args[0]) if error.args else ""
         error.args = (f"{self.name}:{span.line}:{span.column}: {first}", *error.args[1:])
         error.add_note(self.excerpt(span))
-        error._located = True  # type: ignore[attr-defined]  # marks it for the outer readers
+        error._located = True  # pyright: ignore[reportAttributeAccessIssue]  # marks it for the outer readers
         return error
 
     def tree(self) -> ast.Module:
