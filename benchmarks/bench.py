@@ -82,8 +82,9 @@ def _alternate(
 ) -> tuple[list[float], list[float]]:
     """Time both in alternating blocks of calls.
 
-    A pause and an untimed call come before each block: idle threads of one runtime may spin on
-    for some 50 ms and would take a core from the other.
+    A pause and an untimed call come before each block, so that neither runtime meets threads of the
+    other that still spin, or its cache contents. Turns without a pause are harder on eqsat:
+    `benchmarks/results/README.md` has both.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(-(-repeat // _BLOCK)):
