@@ -116,7 +116,7 @@ def _make_batch_symbolic(graph: onnx.GraphProto) -> None:
             initializer.CopyFrom(numpy_helper.from_array(target, initializer.name))
 
 
-class _GraphWriter:
+class GraphWriter:
     """Collects ONNX nodes and initializers, naming each value."""
 
     def __init__(self, seed: int) -> None:
@@ -183,7 +183,7 @@ def transformer_encoder(
     *, num_layers: int = 4, width: int = 256, num_heads: int = 8, seed: int = 0
 ) -> onnx.ModelProto:
     """Return a transformer encoder, input x: f32[N, S, width], both N and S symbolic."""
-    writer = _GraphWriter(seed)
+    writer = GraphWriter(seed)
     value = "x"
     for _ in range(num_layers):
         value = writer.encoder_layer(value, width, num_heads)
