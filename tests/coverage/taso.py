@@ -1,0 +1,7 @@
+"""Rewrites of taso."""
+
+from __future__ import annotations
+
+from tests.coverage._rows import Row
+
+ROWS: tuple[Row, ...] = ()
