@@ -11,7 +11,7 @@ from eqsat.extract._form import Form
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes, size_of
 from eqsat.ir import TensorType, TupleType
-from eqsat.shapes import Dim, EqsatError, Shape, itemsize
+from eqsat.shapes import EXACT_IN_FLOAT32, Dim, EqsatError, Shape, itemsize
 
 # Stands for the number of elements where the shape is not known before the run.
 _UNKNOWN_ELEMENTS = 4096
@@ -203,11 +203,19 @@ class Graph:
             shape if isinstance(shape, tuple) else (),
             dims,
             prod(dims) if isinstance(shape, tuple) else _UNKNOWN_ELEMENTS,
-            float(itemsize(e_class.type.dtype)),
+            self._element_bytes(e_class, e_class.type.dtype),
             e_class.is_constant,
             is_available(e_class),
             e_class.is_constant and shape == (),
         )
+
+    def _element_bytes(self, c: EClass, dtype: str) -> float:
+        """Return the bytes an element takes in memory; weights keep a dtype widened at load."""
+        if not c.is_constant or dtype != "float32":
+            return float(itemsize(dtype))
+        sources = [self._class(n.children[0]).type for n in c.nodes if n.op == "astype"]
+        kept = [t.dtype for t in sources if isinstance(t, TensorType)]
+        return float(min(itemsize(d) for d in (dtype, *kept) if d in (dtype, *EXACT_IN_FLOAT32)))
 
 
 def is_available(c: EClass) -> bool:

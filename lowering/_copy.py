@@ -14,7 +14,7 @@ def copy_kernel(ty: TensorType, target: Target) -> KernelLaunch:
     """Return the launch that copies its first buffer to its second."""
     x = te.placeholder("x", ty.dims, ty.dtype)
     y = te.compute("y", ty.dims, lambda *i: x[i])
-    found = schedule(to_tir("copy", (x, y), (y,)), (), target)
+    found = schedule(to_tir("copy", (x, y), (y,)), {}, target)
     assert found is not None
     num_bytes = product(ty.dims) * itemsize(ty.dtype) * 2
     return KernelLaunch(

@@ -27,7 +27,7 @@ from eqsat.lowering._compose import Composed, compose
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._target import Target
 from eqsat.lowering._to_tir import to_tir
-from eqsat.lowering.schedule._packing import Packing
+from eqsat.lowering.schedule._packing import Packing, narrowest_dtype
 from eqsat.lowering.schedule._schedule import Schedule
 from eqsat.lowering.templates._choose import schedule
 from eqsat.shapes import Dim, dim_max, dim_min, itemsize, product, sym
@@ -72,22 +72,24 @@ class LoweredKernel:
     label: str
 
 
-def lower_kernel(function: Function, constants: Collection[int], target: Target) -> LoweredKernel:
+def lower_kernel(function: Function, constants: Mapping[int, str], target: Target) -> LoweredKernel:
     """Return the launches of a primitive function.
 
-    `constants` are the positions of parameters that are constants at every call.
+    `constants` are the positions of parameters that are constants at every call, with the narrowest
+    dtype that holds each exactly.
 
     Raises:
         LoweringError: an operator has no loop-level meaning.
     """
     composed = compose(function)
-    lifted = range(len(function.params), len(composed.params))
-    return _Kernel(composed, len(function.params), {*constants, *lifted}, target).run()
+    first = len(function.params)
+    lifted = {first + k: narrowest_dtype(v) for k, v in enumerate(composed.lifted)}
+    return _Kernel(composed, first, {**constants, **lifted}, target).run()
 
 
 class _Kernel:
     def __init__(
-        self, composed: Composed, num_params: int, constants: set[int], target: Target
+        self, composed: Composed, num_params: int, constants: Mapping[int, str], target: Target
     ) -> None:
         self.composed = composed
         self.num_params = num_params
@@ -149,7 +151,11 @@ class _Kernel:
         params = [*read, out]
         naive = to_tir(self.composed.name, params, stages)
         positions = {t: k for k, t in enumerate(self.composed.params)}
-        known = {k for k, t in enumerate(read) if positions.get(t, -1) in self.constants}
+        known = {
+            k: self.constants[positions[t]]
+            for k, t in enumerate(read)
+            if positions.get(t, -1) in self.constants
+        }
         found = schedule(naive, known, self.target)
         if found is None:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from eqsat.lowering._memory_plan import Lifetime, plan_memory
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
 from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
+from eqsat.lowering.schedule._packing import narrowest_dtype
 from eqsat.shapes import Dim, Facts, dtype_name, itemsize, product, symbols
 
 # These move no element of a row-major array.
@@ -87,6 +88,7 @@ class _Lowering:
         self.constants: dict[int, int] = {}
         self.kernels: dict[object, LoweredKernel] = {}
         self.packed: dict[object, int] = {}
+        self.narrowest: dict[int, str] = {}
         self.keep: list[object] = []  # what `id` keys refer to stays alive
 
     def run(self) -> NativeProgram:
@@ -199,12 +201,22 @@ class _Lowering:
             raise LoweringError(f"{name} takes {len(function.params)} tensors, got {len(slots)}")
         if _is_view(function):
             return self.alias(slots[0], function)
-        constant = tuple(k for k, s in enumerate(slots) if self.slots[s].kind == "constant")
-        kernel = self.lowered(function, constant)
+        constants = {k: self._kept_dtype(s) for k, s in enumerate(slots) if self._is_constant(s)}
+        kernel = self.lowered(function, constants)
         return self.emit(kernel, slots, function)
 
-    def lowered(self, function: Function, constants: tuple[int, ...]) -> LoweredKernel:
-        key = (structural_key(function), constants)
+    def _is_constant(self, s: int) -> bool:
+        return self.slots[s].kind == "constant"
+
+    def _kept_dtype(self, s: int) -> str:
+        value = self.slots[s].value
+        assert value is not None
+        if s not in self.narrowest:
+            self.narrowest[s] = narrowest_dtype(value)
+        return self.narrowest[s]
+
+    def lowered(self, function: Function, constants: Mapping[int, str]) -> LoweredKernel:
+        key = (structural_key(function), tuple(constants.items()))
         if key not in self.kernels:
             self.kernels[key] = lower_kernel(function, constants, self.target)
         return self.kernels[key]

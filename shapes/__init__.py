@@ -29,6 +29,7 @@ from eqsat.shapes._dims import (
 )
 from eqsat.shapes._dtypes import (
     DTYPES,
+    EXACT_IN_FLOAT32,
     bits,
     dtype_name,
     is_bool,
@@ -63,6 +64,7 @@ from eqsat.shapes._windows import conv_out, conv_transpose_out, pool_out, slice_
 
 __all__ = [
     "DTYPES",
+    "EXACT_IN_FLOAT32",
     "NO_FACTS",
     "Dim",
     "DimNode",

@@ -81,6 +81,10 @@ def bits(name: str) -> int:
     return _lookup(name).bits
 
 
+EXACT_IN_FLOAT32 = ("int8", "bfloat16", "float16")
+"""The dtypes that float32 holds exactly and constants of float32 are kept in, best first."""
+
+
 def itemsize(name: str) -> int:
     """Return the bytes of one value in an array; 1 for the sub-byte dtypes, kept unpacked."""
     return (_lookup(name).bits + 7) // 8

@@ -6,8 +6,8 @@ operator calls it. A convolution has M = output channels, N = output pixels, K =
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from eqsat.ir.tir import (
@@ -30,6 +30,7 @@ from eqsat.lowering.schedule._packing import can_evaluate
 from eqsat.lowering.schedule._split_axis import shared_factor, split_axis
 from eqsat.lowering.schedule._stages import read_stages
 from eqsat.lowering.schedule._window import Fused, fuse_epilogue, refuse
+from eqsat.shapes import EXACT_IN_FLOAT32
 
 Mode = Literal["constant", "packed", "in_place"]
 
@@ -76,6 +77,9 @@ class ContractionPlan:
     panels: int
     row_tiles: int
     block_rows: int = 0  # rows of `num_columns` pixels in a block, where B is copied row by row
+    b_dtype: str = (
+        "float32"  # what a constant B is kept in: fewer bytes are read, widened in registers
+    )
 
 
 def recognise(func: PrimFunc) -> Contraction | None:
@@ -172,10 +176,11 @@ def _sides(f: Fused, a: PrimExpr, b: PrimExpr) -> tuple[list[Var], list[Var]]:
     )
 
 
-def plan(c: Contraction, constants: Collection[Buffer], target: Target) -> ContractionPlan | None:
+def plan(c: Contraction, constants: Mapping[Buffer, str], target: Target) -> ContractionPlan | None:
     """Return the tiling of `c` for `target`, None where the generic reductions serve better.
 
-    `constants` are the parameters whose values are known at compile time.
+    `constants` are the parameters whose values are known at compile time, with the narrowest dtype
+    that holds them exactly.
     """
     a_mode = _a_mode(c, constants)
     num_m = 1 if c.m is None else static(c.extent(c.m))
@@ -189,10 +194,28 @@ def plan(c: Contraction, constants: Collection[Buffer], target: Target) -> Contr
     if num_m == 0 or num_n == 0:
         return None
     mr, nr = _register_tile(num_m, num_n, c.num_k or 1, lanes, target)
-    return _blocking(c, a_mode, b_mode, mr, nr, num_m, num_n, target)
+    found = _blocking(c, a_mode, b_mode, mr, nr, num_m, num_n, target)
+    return replace(
+        found, b_dtype=_kept_dtype(c.b, constants) if b_mode == "constant" else c.b.dtype
+    )
 
 
-def _is_constant(c: Contraction, e: PrimExpr, constants: Collection[Buffer]) -> bool:
+def _kept_dtype(b: PrimExpr, constants: Mapping[Buffer, str]) -> str:
+    """Return the narrowest dtype that holds a constant B without loss.
+
+    Register tiles read a vector of B for many rows, so that widening it there costs little; an
+    element of A is read for one vector alone.
+    """
+    match b:
+        case BufferLoad(buffer):
+            return constants[buffer]
+        case Cast("float32", BufferLoad(buffer)) if buffer.dtype in EXACT_IN_FLOAT32:
+            return buffer.dtype
+        case _:
+            return b.dtype
+
+
+def _is_constant(c: Contraction, e: PrimExpr, constants: Mapping[Buffer, str]) -> bool:
     loads = [n for n in walk(e) if isinstance(n, BufferLoad)]
     if not loads or c.num_k is None or any(n.buffer not in constants for n in loads):
         return False
@@ -200,7 +223,7 @@ def _is_constant(c: Contraction, e: PrimExpr, constants: Collection[Buffer]) -> 
     return can_evaluate(e) and all(static(c.extent(v)) is not None for v in spatial)
 
 
-def _a_mode(c: Contraction, constants: Collection[Buffer]) -> Mode:
+def _a_mode(c: Contraction, constants: Mapping[Buffer, str]) -> Mode:
     if _is_constant(c, c.a, constants) and c.m is not None:
         return "constant"
     simple = all(isinstance(n, (BufferLoad, Var, IntImm, Cast, Binary)) for n in walk(c.a))
@@ -208,7 +231,7 @@ def _a_mode(c: Contraction, constants: Collection[Buffer]) -> Mode:
 
 
 def _b_mode(
-    c: Contraction, constants: Collection[Buffer], num_m: int | None, target: Target
+    c: Contraction, constants: Mapping[Buffer, str], num_m: int | None, target: Target
 ) -> Mode | None:
     if _is_constant(c, c.b, constants):
         return "constant"

@@ -49,10 +49,14 @@ class OperandPacking:
         self.num_n = c.extent(c.n)
         self.outer_extents = [c.extent(v) for v in c.outer]
         self.a_const = (
-            self.packed_constant(c.a, c.m, plan.mr, "a") if plan.a_mode == "constant" else None
+            self.packed_constant(c.a, c.m, plan.mr, "a", self.dtype)
+            if plan.a_mode == "constant"
+            else None
         )
         self.b_const = (
-            self.packed_constant(c.b, c.n, plan.nr, "b") if plan.b_mode == "constant" else None
+            self.packed_constant(c.b, c.n, plan.nr, "b", plan.b_dtype)
+            if plan.b_mode == "constant"
+            else None
         )
         self.width = self._block_width()
 
@@ -63,8 +67,10 @@ class OperandPacking:
         width = self.plan.panels * self.plan.nr
         return width if n is None or width < n else n
 
-    def packed_constant(self, value: PrimExpr, axis: Var | None, tile: int, name: str) -> Packing:
-        """Return the packing of a constant operand, which becomes a parameter."""
+    def packed_constant(
+        self, value: PrimExpr, axis: Var | None, tile: int, name: str, dtype: str
+    ) -> Packing:
+        """Return the packing of a constant operand, which becomes a parameter of `dtype`."""
         assert axis is not None
         used = {n for n in walk(value) if isinstance(n, Var)}
         outer = tuple((v, as_int(self.c.extent(v))) for v in self.c.outer if v in used)
@@ -75,7 +81,7 @@ class OperandPacking:
         num_outer = as_int(product_of([IntImm(n) for _, n in outer]))
         num_k = as_int(product_of([IntImm(n) for _, n in reduced]))
         shape = (num_outer, -(-rows // tile), num_k, tile)
-        buffer = Buffer(f"{name}_packed", tuple(IntImm(n) for n in shape), self.dtype)
+        buffer = Buffer(f"{name}_packed", tuple(IntImm(n) for n in shape), dtype)
         loads = [n.buffer for n in walk(value) if isinstance(n, BufferLoad)]
         packing = Packing(
             buffer, tuple(dict.fromkeys(loads)), value, outer, (axis, rows), reduced, tile

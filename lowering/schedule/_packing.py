@@ -24,9 +24,32 @@ from eqsat.ir.tir import (
 )
 from eqsat.lowering._aligned import aligned_empty
 from eqsat.lowering._errors import LoweringError
-from eqsat.shapes import numpy_dtype
+from eqsat.shapes import EXACT_IN_FLOAT32, dtype_name, numpy_dtype
 
 Array = NDArray[Any]
+
+_FIRST_LOOK = 4096
+
+
+def narrowest_dtype(value: Array) -> str:
+    """Return the narrowest dtype that holds every element of `value` exactly.
+
+    Only float32 arrays have one other than their own: weights that were rounded to half precision
+    or quantised before they were widened again.
+    """
+    if value.dtype != np.float32:
+        return dtype_name(value.dtype)
+    flat = value.reshape(-1)
+    for dtype in EXACT_IN_FLOAT32:
+        if all(_holds(part, dtype) for part in (flat[:_FIRST_LOOK], flat)):
+            return dtype
+    return "float32"
+
+
+def _holds(flat: Array, dtype: str) -> bool:
+    with np.errstate(all="ignore"):
+        back = flat.astype(numpy_dtype(dtype)).astype(np.float32)
+    return bool(np.array_equal(back.view(np.int32), flat.view(np.int32)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,7 +70,9 @@ class Packing:
     def __call__(self, arrays: Mapping[Buffer, Array]) -> Array:
         """Return the packed array from the values of the sources."""
         axes = (*self.outer, self.tiled, *self.reduced)
-        full = evaluate_grid(self.value, axes, arrays)
+        full = evaluate_grid(self.value, axes, arrays).astype(
+            numpy_dtype(self.buffer.dtype), copy=False
+        )
         full = np.broadcast_to(full, [n for _, n in axes])
         num_outer = int(np.prod([n for _, n in self.outer], dtype=np.int64))
         num_k = int(np.prod([n for _, n in self.reduced], dtype=np.int64))

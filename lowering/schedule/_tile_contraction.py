@@ -11,6 +11,7 @@ from eqsat.ir.tir import (
     Buffer,
     BufferLoad,
     BufferStore,
+    Cast,
     For,
     IfThenElse,
     IntImm,
@@ -319,7 +320,8 @@ class _Tiler(OperandPacking):
             outer = self._outer_index(self.b_const, o)
             n = binary("+", o.first_n, column)
             panel = simplify(binary("//", binary("-", n, in_panel), nr), {})
-            return BufferLoad(self.b_const.buffer, (outer, panel, k_flat, in_panel))
+            packed = BufferLoad(self.b_const.buffer, (outer, panel, k_flat, in_panel))
+            return packed if packed.dtype == self.dtype else Cast(self.dtype, packed)
         if o.b_local is not None:
             return BufferLoad(o.b_local, (k_flat, column))
         n = binary("+", o.first_n, column)

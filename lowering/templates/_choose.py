@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eqsat.ir.tir import Buffer, BufferLoad, PrimFunc, Var, walk
@@ -36,10 +36,11 @@ class Scheduled:
     packings: tuple[Packing, ...] = ()
 
 
-def schedule(naive: PrimFunc, constants: Collection[int], target: Target) -> Scheduled | None:
+def schedule(naive: PrimFunc, constants: Mapping[int, str], target: Target) -> Scheduled | None:
     """Return the schedule of a naive function with one output, its last stage; None if none fits.
 
-    `constants` are the positions of parameters whose values are known at compile time.
+    `constants` are the positions of parameters whose values are known at compile time, with the
+    narrowest dtype that holds them exactly.
     """
     func = collapse_axes(naive)
     stages = read_stages(func)
@@ -70,11 +71,12 @@ def _steps(name: str) -> Schedule:
     return (COLLAPSE, step(name))
 
 
-def _contraction(func: PrimFunc, constants: Collection[int], target: Target) -> Scheduled | None:
+def _contraction(func: PrimFunc, constants: Mapping[int, str], target: Target) -> Scheduled | None:
     c = recognise(func)
     if c is None or static(product_of((*c.fused.extents, *c.fused.reduce_extents))) == 0:
         return None
-    known = [p for k, p in enumerate(c.func.params) if k in constants and isinstance(p, Buffer)]
+    params = enumerate(c.func.params)
+    known = {p: constants[k] for k, p in params if k in constants and isinstance(p, Buffer)}
     tiling = plan(c, known, target)
     if tiling is None:
         return None
@@ -90,7 +92,7 @@ def _is_contraction(s: Stage, func: PrimFunc, target: Target) -> bool:
     c = recognise(alone)
     if c is None or c.m is None:
         return False
-    return static(c.extent(c.m)) != 1 and plan(c, (), target) is not None
+    return static(c.extent(c.m)) != 1 and plan(c, {}, target) is not None
 
 
 def tiled(c: Contraction, tiling: ContractionPlan, target: Target) -> Scheduled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from eqsat.lowering import Target
 from eqsat.lowering._compose import compose
 from eqsat.lowering._to_tir import to_tir
 from eqsat.lowering.schedule import apply, parse_schedule, schedule_text
+from eqsat.lowering.schedule._packing import narrowest_dtype
 from eqsat.lowering.templates import schedule
 from eqsat.shapes import sym
 
@@ -237,6 +239,42 @@ def test_deep_sharing_does_not_blow_up(check: Any, build: Any, random: Any) -> N
     assert check(build(kernel, (3, 9)), random(3, 9)).launches
 
 
+EXACT = {
+    "int8": lambda x: np.rint(8 * x).astype(np.int8).astype(np.float32),
+    "bfloat16": lambda x: (8 * x).astype(ml_dtypes.bfloat16).astype(np.float32),
+    "float16": lambda x: x.astype(np.float16).astype(np.float32),
+    "float32": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("rows", [1, 9, n])
+@pytest.mark.parametrize("dtype", EXACT)
+def test_a_constant_is_kept_in_the_narrowest_dtype_that_holds_it(
+    dtype: str, rows: Any, check: Any, build: Any, random: Any
+) -> None:
+    weight = EXACT[dtype](random(5, 22))
+    x = random(7 if rows is n else rows, 5)
+    program = check(build(linear_gelu, (rows, 5), weight, random(22)), x, n=7)
+    kept = {s.type.dtype for s in program.slots if s.name.endswith("_packed")}
+    assert kept == {dtype}
+
+
+def test_a_dtype_that_changes_one_value_is_not_taken() -> None:
+    many = np.zeros(9000, np.float32)
+    assert narrowest_dtype(many) == "int8"
+    for value, dtype in ((-0.0, "bfloat16"), (128, "bfloat16"), (257, "float16"), (0.1, "float32")):
+        many[-1] = value
+        assert narrowest_dtype(many) == dtype
+    for value in (np.inf, 3e38, 1e-45):
+        many[-1] = value
+        assert narrowest_dtype(many) in ("bfloat16", "float32")
+        assert_same_bits(many, many.astype(narrowest_dtype(many)).astype(np.float32))
+
+
+def assert_same_bits(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_steps_make_the_function(name: str, build: Any, random: Any) -> None:
     kernel, operands, _, _ = CASES[name]
@@ -246,7 +284,7 @@ def test_steps_make_the_function(name: str, build: Any, random: Any) -> None:
         return
     naive = to_tir("f", (*composed.params, *composed.outputs), composed.stages)
     target = Target(vector_bits=128)
-    known = [k for k, o in enumerate(given) if isinstance(o, np.ndarray)]
+    known = {k: narrowest_dtype(o) for k, o in enumerate(given) if isinstance(o, np.ndarray)}
     found = schedule(naive, known, target)
     assert found is not None
     again = apply(naive, parse_schedule(schedule_text(found.steps)), target)
