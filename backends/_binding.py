@@ -148,15 +148,20 @@ def _imported(p: Parameter, value: Any) -> NDArray[Any]:
 
 
 def bind_symbols(
-    params: Sequence[Parameter], arrays: Sequence[NDArray[Any]], facts: Facts
+    params: Sequence[Parameter],
+    arrays: Sequence[NDArray[Any]],
+    facts: Facts,
+    given: Mapping[str, int],
 ) -> dict[str, int]:
     """Return the value of every symbol, and check every dim against it.
+
+    `given` are values that do not come from shapes.
 
     Raises:
         RuntimeCheckError: a dim contradicts another, or a fact the program was compiled for.
     """
-    env: dict[str, int] = {}
-    bound_by: dict[str, str] = {}
+    env = dict(given)
+    bound_by = dict.fromkeys(given, "known before")
     waiting = [
         (p, axis, d) for p in params for axis, d in enumerate(p.type.dims) if isinstance(d, SymDim)
     ]

@@ -13,9 +13,10 @@ from eqsat.backends._canonical import canonical
 from eqsat.backends._codegen import Stage, generate
 from eqsat.backends._compile import object_code
 from eqsat.backends._errors import CodegenError
-from eqsat.backends._executable import Code, Executable, LaunchCode
+from eqsat.backends._executable import Executable
 from eqsat.backends._jit import load
 from eqsat.backends._layout import Layout
+from eqsat.backends._native import Code, LaunchCode
 from eqsat.backends._target import Target, available_cpus, host_target
 from eqsat.backends._team import runtime
 from eqsat.ir.tir import PrimFunc

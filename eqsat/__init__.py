@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         interpret,
         optimize,
     )
+    from eqsat.ir import get_func, register_func
     from eqsat.rules import RuleSet, load_rules
     from eqsat.shapes import EqsatError
 
@@ -40,6 +41,8 @@ _HOME = {
     "from_tvmscript": "eqsat._api",
     "interpret": "eqsat._api",
     "optimize": "eqsat._api",
+    "get_func": "eqsat.ir",
+    "register_func": "eqsat.ir",
     "RuleSet": "eqsat.rules",
     "load_rules": "eqsat.rules",
     "EqsatError": "eqsat.shapes",
@@ -56,9 +59,11 @@ __all__ = [
     "default_rules",
     "from_onnx",
     "from_tvmscript",
+    "get_func",
     "interpret",
     "load_rules",
     "optimize",
+    "register_func",
 ]
 
 

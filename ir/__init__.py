@@ -38,6 +38,12 @@ from eqsat.ir._expr import (
     Var,
     VarBinding,
 )
+from eqsat.ir._externs import (
+    Extern,
+    get_func,
+    register_func,
+    remove_func,
+)
 from eqsat.ir._interpret import (
     interpret,
 )
@@ -118,6 +124,7 @@ __all__ = [
     "Constant",
     "DataTypeImm",
     "Expr",
+    "Extern",
     "ExternFunc",
     "Function",
     "GlobalVar",
@@ -156,6 +163,7 @@ __all__ = [
     "check_well_formed",
     "evaluate_te",
     "from_tvmscript",
+    "get_func",
     "infer_type",
     "interpret",
     "make_call",
@@ -164,7 +172,9 @@ __all__ = [
     "print_function",
     "print_module",
     "print_primfunc",
+    "register_func",
     "register_op",
+    "remove_func",
     "requirement_text",
     "run_primfunc",
     "size_requirements",

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -35,15 +35,14 @@ from eqsat.ir._expr import (
     TupleGetItem,
     Var,
 )
+from eqsat.ir._externs import Extern, get_func
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._tir import Buffer, PrimFunc
-from eqsat.ir._types import ShapeType, TensorType, TupleType, Type
+from eqsat.ir._types import PrimType, ShapeType, TensorType, TupleType, Type
 from eqsat.ir._visit import walk
 from eqsat.shapes import SymDim, evaluate, numpy_dtype
-
-Extern = Callable[..., Any]
 
 
 def interpret(
@@ -59,7 +58,8 @@ def interpret(
         args: an array per tensor parameter (a Python number for a scalar one), a tuple of ints per
             shape, a tuple of values per tuple.
         function: the function of the module to call; a PrimFunc gets its outputs passed too.
-        externs: what external functions compute, by name: from the operands to the result.
+        externs: what external functions compute, by name: from the operands to the result. A name
+            that is not here is looked up among the functions of `register_func`.
 
     Returns:
         An array for a tensor, a tuple of ints for a shape, a tuple for a tuple.
@@ -117,8 +117,14 @@ class _Machine:
         values = [_fit_scalar(p.type, a) for p, a in zip(f.params, args, strict=True)]
         names = [f"argument {p.name} of {f.name}" for p in f.params]
         bind_types(names, [p.type for p in f.params], values, frame.symbols)
-        frame.values.update(zip(f.params, values, strict=True))
+        for p, value in zip(f.params, values, strict=True):
+            self.bind(p, value, frame)
         return self.seq(f.body, frame)
+
+    def bind(self, var: Var, value: Any, frame: _Frame) -> None:
+        frame.values[var] = value
+        if var.type == _DIM and isinstance(value, (int, np.integer)):
+            frame.symbols[var.name] = int(value)  # a variable of this type is a symbol too
 
     def seq(self, s: SeqExpr, frame: _Frame) -> Any:
         bindings = [b for block in s.blocks for b in block.bindings]
@@ -129,7 +135,7 @@ class _Machine:
             value = self.eval(binding.value, frame)
             if isinstance(binding, MatchCast):
                 bind_types([binding.var.name], [binding.type], [value], frame.symbols)
-            frame.values[binding.var] = value
+            self.bind(binding.var, value, frame)
             for var in gone:
                 del frame.values[var]
         return self.eval(s.result, frame)
@@ -182,12 +188,13 @@ class _Machine:
         raise RuntimeCheckError(f"the module has no function {name!r}")
 
     def extern(self, name: str) -> Extern:
-        if name not in self.externs:
+        found = self.externs.get(name) or get_func(name)
+        if found is None:
             raise RuntimeCheckError(
                 f"the external function {name!r} has no NumPy meaning; pass it as "
-                f"externs={{{name!r}: ...}}"
+                f"externs={{{name!r}: ...}} or register it with eqsat.register_func"
             )
-        return self.externs[name]
+        return found
 
     def call(self, e: Call, frame: _Frame) -> Any:
         op = e.op
@@ -230,6 +237,8 @@ class _Machine:
         if op.name.startswith("invoke"):
             return self.apply(callee, args)
         if not isinstance(callee, PrimFunc):
+            if op.name == "call_dps_packed" and self.is_registered(e.args[0]):
+                return self.into_outputs(callee, args, e.type, frame)
             return _as_result(self.apply(callee, args), e.type)
         types = e.type.fields if isinstance(e.type, TupleType) else (e.type,)
         if op.name == "call_tir_inplace":
@@ -237,6 +246,16 @@ class _Machine:
         outputs = [_empty(t, frame.symbols) for t in types]
         run_primfunc(callee, [*args, *outputs], _named(callee, frame.symbols))
         return tuple(outputs) if isinstance(e.type, TupleType) else outputs[0]
+
+    def is_registered(self, callee: Expr) -> bool:
+        """Say whether an external function comes from `register_func`: those write outputs."""
+        return isinstance(callee, ExternFunc) and callee.name not in self.externs
+
+    def into_outputs(self, f: Extern, args: list[Any], ty: Type, frame: _Frame) -> Any:
+        types = ty.fields if isinstance(ty, TupleType) else (ty,)
+        outputs = [_empty(t, frame.symbols) for t in types]
+        f(*args, *outputs)
+        return tuple(outputs) if isinstance(ty, TupleType) else outputs[0]
 
     def _inplace(
         self, f: PrimFunc, args: list[Any], e: Call, types: Sequence[Type], frame: _Frame
@@ -255,6 +274,9 @@ class _Machine:
                 fresh.append(results[-1])
         run_primfunc(f, [*own, *fresh], _named(f, frame.symbols))
         return tuple(results) if isinstance(e.type, TupleType) else results[0]
+
+
+_DIM = PrimType("int64")
 
 
 def _has_callee(op: OpDef) -> bool:

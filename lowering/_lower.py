@@ -37,7 +37,7 @@ from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
 from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
 from eqsat.lowering.schedule._packing import narrowest_dtype
-from eqsat.shapes import Dim, Facts, dtype_name, itemsize, product, symbols
+from eqsat.shapes import Dim, Facts, dtype_name, itemsize, product, sym, symbols
 
 # These move no element of a row-major array.
 VIEWS = frozenset({"reshape", "squeeze", "expand_dims", "flatten", "nn.batch_flatten"})
@@ -92,9 +92,11 @@ class _Lowering:
         self.keep: list[object] = []  # what `id` keys refer to stays alive
 
     def run(self) -> NativeProgram:
-        inputs = [self._input(p) for p in self.main.params]
-        for p, s in zip(self.main.params, inputs, strict=True):
-            self.env[p] = s
+        tensors = [p for p in self.main.params if not isinstance(p.type, ShapeType)]
+        inputs = [self._input(p) for p in tensors]
+        self.env |= zip(tensors, inputs, strict=True)
+        given = _given_symbols(self.main)
+        self.env |= {p: () for p in self.main.params if p not in self.env}
         for block in self.main.body.blocks:
             for b in block.bindings:
                 self.env[b.var] = self.value(b.value)
@@ -103,7 +105,7 @@ class _Lowering:
         result = self.value(self.main.body.result)
         outputs = [self._output(s) for s in _leaves(result)]
         plan_bytes = self._place(outputs)
-        names = symbols(tuple(d for i in inputs for d in self.slots[i].type.dims))
+        names = symbols(tuple(d for i in inputs for d in self.slots[i].type.dims)) | given
         for slot in self.slots:
             if unbound := symbols(slot.type.dims) - names:
                 raise LoweringError(
@@ -120,6 +122,7 @@ class _Lowering:
             plan_bytes,
             isinstance(result, tuple),
             self.facts,
+            tuple(sorted(given)),
         )
         return _without_unused_slots(program)
 
@@ -177,7 +180,7 @@ class _Lowering:
             for p in self.main.params
             if isinstance(p.type, TensorType)
             for n in symbols(p.type.dims)
-        }
+        } | _given_symbols(self.main)
         if isinstance(b.type, TensorType) and not symbols(b.type.dims) <= bound:
             raise LoweringError(
                 f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds "
@@ -327,6 +330,22 @@ class _Lowering:
         for s, offset in plan.offsets.items():
             self.slots[s] = replace(self.slots[s], offset_bytes=offset)
         return plan.num_bytes
+
+
+def _given_symbols(function: Function) -> frozenset[str]:
+    """Return the symbols that the caller passes, as the dims of shapes."""
+    found: set[str] = set()
+    for p in function.params:
+        if not isinstance(p.type, ShapeType):
+            continue
+        dims = () if isinstance(p.type.dims, UnknownShape) else p.type.dims
+        if not all(d == sym(s) for d in dims for s in symbols(d)):
+            raise LoweringError(
+                f"parameter {p.name} of {function.name} is {p.type}; native code takes shapes of "
+                "plain symbols"
+            )
+        found |= symbols(dims)
+    return frozenset(found)
 
 
 def _launch(d: _Draft) -> Launch:

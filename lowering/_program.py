@@ -55,9 +55,10 @@ class Launch:
 class NativeProgram:
     """A straight-line program of kernels over slots.
 
-    `inputs` are slot numbers in call order; every symbol is bound by input shapes (`symbols` in
-    the order of the dims array that kernels get). `outputs` may name an input or constant slot
-    (returned as it is). `is_tuple` tells whether the function returns a tuple.
+    `inputs` are slot numbers in call order; every symbol is bound by input shapes or passed by the
+    caller (`given`); `symbols` are in the order of the dims array that kernels get. `outputs` may
+    name an input or constant slot (returned as it is). `is_tuple` tells whether the function
+    returns a tuple.
     """
 
     name: str
@@ -69,4 +70,5 @@ class NativeProgram:
     workspace_bytes: Dim
     is_tuple: bool = False
     facts: Facts = field(default_factory=Facts)
+    given: tuple[str, ...] = ()
     attrs: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import eqsat
 from eqsat.backends import _executable as executable
+from eqsat.backends import _native as native
 from eqsat.backends import compile_program, host_target
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
@@ -98,7 +99,7 @@ def run_guarded(
         for guard.at_end in (True, False):
             given = [guard.copy(a) for a in (*args, *constants)]
             results.append(tuple(np.array(x) for x in exe(*given)[:count]))
-            exe._workspace = np.zeros(0, np.uint8)  # so that the next call is guarded exactly too
+            exe._arena = native.Arena()  # so that the next call is guarded exactly too
             _KEPT.clear()
     return results
 
@@ -138,6 +139,7 @@ def main(what: str, first: int, count: int, step: int = 1) -> None:
     """Run `count` random programs or operators from the number `first` on."""
     guard = Guard()
     executable.aligned_empty = guard.empty  # type: ignore[assignment]
+    native.aligned_empty = guard.empty  # type: ignore[assignment]
     warnings.simplefilter("ignore")
     runs = 0
     for k in range(first, first + count * step, step):
