@@ -6,9 +6,22 @@ import math
 from random import Random
 
 from eqsat.ir import AttrKind, AttrValue
+from eqsat.shapes import is_bool, is_float, max_value, min_value
 
 SIZES = (1, 2, 3, 4, 2, 3)
 DTYPES = ("float32", "float64", "float64", "float32", "int64", "int32", "bool")
+NARROW = ("float16", "int8", "uint8")
+OPERAND_DTYPES = ("float64",) * 8 + (
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int8",
+    "uint8",
+    "bool",
+)
+FLOATS = ("float64",) * 5 + ("float32", "float32", "float16")
+INTEGERS = ("int64", "int32", "int64", "int8", "uint8")
 CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
     "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
@@ -26,6 +39,17 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
 def size(rng: Random) -> int:
     """Return a small size, sometimes 0."""
     return 0 if rng.random() < 0.04 else rng.choice(SIZES)
+
+
+def held_by(value: float, dtype: str) -> float:
+    """Return the number, or one near it that `dtype` can hold."""
+    if is_bool(dtype):
+        return float(bool(value))
+    if is_float(dtype):
+        return value
+    if value != int(value):
+        return 2.0
+    return min(max(value, float(min_value(dtype))), float(max_value(dtype)))
 
 
 def broadcast_target(rng: Random, dims: tuple[int, ...], base: tuple[int, ...]) -> tuple[int, ...]:

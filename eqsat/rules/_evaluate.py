@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from fractions import Fraction
@@ -21,19 +22,25 @@ from eqsat.rules._resolve import (
     BuiltShape,
     BuiltVar,
 )
-from eqsat.shapes import is_bool, is_float, numpy_dtype
+from eqsat.shapes import is_bool, is_float, is_int, max_value, min_value, numpy_dtype
 
 Array = NDArray[Any]
 
 
 class Arithmetic(Enum):
-    """How the sides are compared."""
+    """How the sides are compared. Zeros of either sign are equal, NaN equals NaN."""
 
     DYADIC = "dyadic values, bit-equal"  # small multiples of 1/2: sums and products are exact
-    SPECIAL = "with NaN, infinities and huge values, bit-equal"
+    SIGNIFICANDS = "full significands, bit-equal"
+    SPECIAL = "with NaN, infinities, signed zeros and huge values, bit-equal"
+    WRAPPING = "integers up to the limits of their dtype, bit-equal"
     FRACTIONS = "fractions, equal"
-    ROUNDED = "floats, to 1e-9 (float32: 1e-4) of the largest value"
+    ROUNDED = "floats, to 1e-9 (float32: 1e-4, float16: 2e-2) of the largest value"
 
+
+# Library products sum in an order of their own, which says nothing about ours: where a rule claims
+# equal bits these run on arrays of Python objects, one product after the other.
+ORDERED_BY_LIBRARY = frozenset(("matmul", "linear", "einsum", "nn.conv1d", "nn.conv2d"))
 
 POLYNOMIAL = frozenset(
     (
@@ -45,22 +52,27 @@ POLYNOMIAL = frozenset(
     )
 )
 RATIONAL = POLYNOMIAL | {"divide", "mean", "nn.adaptive_avg_pool2d"}
-POINTWISE_OR_VIEW = POLYNOMIAL - {"matmul", "sum", "nn.conv2d", "nn.conv1d", "linear"}
 
 
 def arithmetic_of(
     numerics: Numerics, terms: Iterable[Built], bindings: Bindings
 ) -> tuple[Arithmetic, ...]:
-    """Return the arithmetics to compare in, the strictest that the operators allow."""
+    """Return the arithmetics to compare in, the strictest that the claim and operators allow."""
     used = {o for t in terms for o in _operators(t)}
-    floats = any(is_float(t.dtype) for t in bindings.types.values())
-    dyadic = all(n * 64 == int(n * 64) for n in bindings.numbers.values())
-    if not floats or (used <= POLYNOMIAL and dyadic):
-        special = floats and numerics is Numerics.EXACT and used <= POINTWISE_OR_VIEW
-        return (Arithmetic.DYADIC, Arithmetic.SPECIAL) if special else (Arithmetic.DYADIC,)
+    dtypes = {t.dtype for t in bindings.types.values()}
+    floats = any(map(is_float, dtypes))
+    if not floats:
+        wraps = any(map(is_int, dtypes)) and numerics is not Numerics.ROUNDING
+        return (Arithmetic.DYADIC, Arithmetic.WRAPPING) if wraps else (Arithmetic.DYADIC,)
     if numerics is Numerics.EXACT:
-        return (Arithmetic.DYADIC, Arithmetic.SPECIAL)
-    if used <= RATIONAL:
+        if used & ORDERED_BY_LIBRARY and not used <= RATIONAL:
+            return (Arithmetic.DYADIC,)
+        return (Arithmetic.DYADIC, Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL)
+    dyadic = all(n * 64 == int(n * 64) for n in bindings.numbers.values())
+    narrow = not dtypes.isdisjoint(("float16", "bfloat16"))  # few digits: no sum is exact
+    if used <= POLYNOMIAL and dyadic and not narrow:
+        return (Arithmetic.DYADIC,)
+    if used <= RATIONAL and not narrow:
         return (Arithmetic.FRACTIONS, Arithmetic.ROUNDED)
     return (Arithmetic.ROUNDED,)
 
@@ -79,43 +91,77 @@ def _operators(term: Built) -> Iterator[str]:
             pass
 
 
+SPECIAL_VALUES = (np.nan, np.inf, -np.inf, 1e30, -1e30, 0.0, -0.0)
+
+
 class Draw:
     """Draws tensor values for an arithmetic; about half the time only positive ones."""
 
-    def __init__(self, rng: Random, arithmetic: Arithmetic) -> None:
+    def __init__(self, rng: Random, arithmetic: Arithmetic, *, as_objects: bool = False) -> None:
         self.rng = rng
         self.arithmetic = arithmetic
+        self.as_objects = as_objects
         self.low = rng.choice((-4, 1))
 
     def values(self, ty: TensorType, number: float | None) -> Array:
         """Return an array of the type; all elements are `number` where that is given."""
         shape = tuple(d for d in ty.dims if isinstance(d, int))
-        count = int(np.prod(shape, dtype=int))
+        count = math.prod(shape)
         if number is not None:
             flat: list[Any] = [number] * count
         else:
             flat = [self._value(ty.dtype) for _ in range(count)]
-        if self.arithmetic is Arithmetic.FRACTIONS and is_float(ty.dtype):
-            exact = np.empty(count, object)
-            exact[:] = [Fraction(v).limit_denominator(1 << 20) for v in flat]
-            return exact.reshape(shape)
-        return np.array(flat, numpy_dtype(ty.dtype)).reshape(shape)
+        if is_float(ty.dtype) and self.arithmetic is Arithmetic.FRACTIONS:
+            return _objects([_fraction(v) for v in flat]).reshape(shape)
+        values = np.array(flat, numpy_dtype(ty.dtype)).reshape(shape)
+        if self.as_objects and is_float(ty.dtype):
+            return _objects([values.dtype.type(v) for v in values.flat]).reshape(shape)
+        return values
 
     def _value(self, dtype: str) -> float | int | bool:
         if is_bool(dtype):
             return self.rng.random() < 0.5
         if not is_float(dtype):
-            return self.rng.randint(self.low, 5)
-        if self.arithmetic is Arithmetic.SPECIAL and self.rng.random() < 0.3:
-            return self.rng.choice((np.nan, np.inf, -np.inf, 1e30, -1e30, 0.0))
-        if self.arithmetic is Arithmetic.ROUNDED:
-            return self.rng.uniform(min(self.low, 0.25), 3)
-        return self.rng.randint(2 * self.low, 8) / 2
+            return self._integer(dtype)
+        match self.arithmetic:
+            case Arithmetic.SPECIAL if self.rng.random() < 0.3:
+                value = self.rng.choice(SPECIAL_VALUES)
+                return value if dtype != "float16" or abs(value) != 1e30 else value / 1e26
+            case Arithmetic.ROUNDED if self.rng.random() < 0.1:
+                return float(self.rng.randint(max(self.low, -2), 2))
+            case Arithmetic.ROUNDED | Arithmetic.SIGNIFICANDS:
+                return self.rng.uniform(min(self.low, 0.25), 3)
+            case _:
+                return self.rng.randint(2 * self.low, 8) / 2
+
+    def _integer(self, dtype: str) -> int:
+        lowest, highest = int(min_value(dtype)), int(max_value(dtype))
+        if self.arithmetic is Arithmetic.WRAPPING and self.rng.random() < 0.4:
+            return self.rng.choice((lowest, lowest + 1, highest, highest - 1, highest // 2 + 1))
+        return self.rng.randint(max(self.low, lowest), 5)
+
+
+def _fraction(value: float) -> Fraction:
+    return Fraction(value).limit_denominator(1 << 20)
+
+
+def _objects(items: list[Any]) -> Array:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def needs_objects(terms: Iterable[Built], arithmetic: Arithmetic) -> bool:
+    """Return whether library products must not choose the order of sums."""
+    if arithmetic not in (Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL):
+        return False
+    return any(o in ORDERED_BY_LIBRARY for t in terms for o in _operators(t))
 
 
 def evaluate(term: Built, env: Mapping[str, Array], arithmetic: Arithmetic) -> Array:
     """Return the value of a tensor-typed term."""
-    value = _evaluate(term, env, arithmetic)
+    with np.errstate(all="ignore"):
+        value = _evaluate(term, env, arithmetic)
     assert not isinstance(value, tuple)
     return value
 
@@ -126,16 +172,13 @@ def _evaluate(term: Built, env: Mapping[str, Array], arithmetic: Arithmetic) -> 
             return env[name]
         case BuiltNumber(value):
             if arithmetic is Arithmetic.FRACTIONS:
-                exact = np.empty((), object)
-                exact[()] = Fraction(float(value)).limit_denominator(1 << 20)
-                return exact
+                return _objects([_fraction(float(value))]).reshape(())
             return value
         case BuiltField():
             return _evaluate(term.tuple_value, env, arithmetic)[term.index]
         case BuiltOp():
             operands = [_operand(o, env, arithmetic) for o in term.operands]
-            with np.errstate(all="ignore"):
-                result: Any = op(term.op).reference(*operands, **term.attrs)
+            result: Any = op(term.op).reference(*operands, **term.attrs)
             return np.asarray(result) if not isinstance(result, tuple) else cast(Any, result)
 
 
@@ -159,11 +202,11 @@ def same_values(a: Array, b: Array, arithmetic: Arithmetic) -> bool:
     """Return whether two results are the same in the sense of the arithmetic."""
     if a.shape != b.shape:
         return False
-    if arithmetic is not Arithmetic.ROUNDED or a.dtype.kind not in "fc":
+    if arithmetic is not Arithmetic.ROUNDED or a.dtype.kind not in "fcV":
         if a.dtype == object or b.dtype == object:
-            return bool(np.all(a == b))
+            return bool(np.all((a == b) | ((a != a) & (b != b))))  # NaN
         return a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
-    tolerance = 1e-4 if a.dtype.itemsize < 8 else 1e-9
+    tolerance = {2: 2e-2, 4: 1e-4}.get(a.dtype.itemsize, 1e-9)
     finite = np.abs(a[np.isfinite(a)])
     scale = float(finite.max(initial=1.0))
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True))

@@ -52,6 +52,8 @@ from eqsat.shapes import (
     is_bool,
     is_float,
     is_int,
+    max_value,
+    min_value,
     numpy_dtype,
     prove,
 )
@@ -281,7 +283,7 @@ def _build(term: Term, bindings: Bindings, dtype: str) -> Built:
                 raise RuleError(f"{value} must give a number, got {number!r}")
             if not dtype:
                 raise RuleError(f"the number {term} has no tensor beside it to take a dtype from")
-            if not is_float(dtype) and number != int(number):
+            if not _representable(number, dtype):
                 raise NotApplicableError
             return BuiltNumber(np.asarray(number, numpy_dtype(dtype)), TensorType((), dtype))
         case TupleField(inner, index):
@@ -293,11 +295,17 @@ def _build(term: Term, bindings: Bindings, dtype: str) -> Built:
             return _build_op(term, bindings)
 
 
+def _representable(number: float, dtype: str) -> bool:
+    if is_float(dtype):
+        return True
+    return number == int(number) and min_value(dtype) <= number <= max_value(dtype)
+
+
 def _build_op(term: OpTerm, bindings: Bindings) -> BuiltOp:
     dtype = _partner_dtype(term, bindings)
     operands = tuple(_build_operand(o, bindings, dtype) for o in term.operands)
     attrs = {k: _attr_value(a, bindings) for k, a in term.attrs}
-    types = [_operand_type(o) for o in operands]
+    types = [operand_type(o) for o in operands]
     return BuiltOp(term.op, operands, attrs, infer_type(op(term.op), types, attrs))
 
 
@@ -337,7 +345,8 @@ def _build_operand(
             return _build(operand, bindings, dtype)
 
 
-def _operand_type(operand: Built | tuple[Built, ...] | BuiltShape | None) -> Type:
+def operand_type(operand: Built | tuple[Built, ...] | BuiltShape | None) -> Type:
+    """Return the type that `infer` sees of an operand."""
     match operand:
         case None:
             return ObjectType()

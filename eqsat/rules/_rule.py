@@ -10,7 +10,6 @@ every order of commutative operands) and calls `resolve(rewrite, bindings, expec
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -249,14 +248,6 @@ class Rule:
             or isinstance(self.specs[t.name], NumberSpec)
             for t in leaves
         )
-
-    @cached_property
-    def text_hash(self) -> str:
-        """A hash of the rule's source and that of its predicates and computed values."""
-        functions = [self.fn, *(c.fn for c in self.when)]
-        functions += [c.fn for side in self.sides for t in side for c in computed(t)]
-        parts = [inspect.getsource(fn) for fn in functions]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         lhs, rhs = self.sides

@@ -15,15 +15,19 @@ from eqsat.ir import (
     TensorType,
     TupleType,
     Type,
-    infer_type,
     op,
 )
 from eqsat.rules._draw import (
     CHOICES,
     DTYPES,
+    FLOATS,
+    INTEGERS,
+    NARROW,
+    OPERAND_DTYPES,
     axes,
     broadcast_target,
     by_kind,
+    held_by,
     pad_width,
     permutation,
     reshape_target,
@@ -104,6 +108,9 @@ class Sampler:
         self.wanted_constants = frozenset(
             str(c.arguments[0]) for c in rule.when if c.fn.__name__ == "is_constant"
         )
+        self.has_floats = any(
+            isinstance(s, TensorSpec) and s.dtype == "float" for s in rule.specs.values()
+        )
         self.has_casts = AttrSpec("dtype") in rule.specs.values()
         self.wants_image = any(
             isinstance(t, OpTerm) and t.op.startswith("nn.") and t.op.endswith("2d")
@@ -114,9 +121,9 @@ class Sampler:
     def draw(self) -> Instance | None:
         """Return an instance whose left side is well typed, or None if this attempt is not."""
         rng = self.rng
-        self.dtype = rng.choice(("float64",) * 6 + ("float32", "int64", "int32", "bool"))
-        if any(isinstance(s, TensorSpec) and s.dtype == "float" for s in self.rule.specs.values()):
-            self.dtype = rng.choice(("float64", "float64", "float64", "float32"))
+        self.dtype = rng.choice(FLOATS if self.has_floats else OPERAND_DTYPES)
+        self.integer = rng.choice(INTEGERS)
+        self.cast = rng.choice(("float32", "float64"))
         self.base = self._base_shape()
         # Tensors that differ along one axis only are what concat takes.
         self.odd_axis = rng.randrange(len(self.base)) if self.base else 0
@@ -180,7 +187,7 @@ class Sampler:
         if name in self.booleans or spec.dtype == "bool":
             return "bool"
         if spec.dtype == "int":
-            return self.rng.choice(("int32", "int64"))
+            return self.integer
         if spec.dtype not in (None, "float"):
             return spec.dtype
         return self.dtype
@@ -188,11 +195,9 @@ class Sampler:
     def _number(self, name: str, value: float) -> None:
         dtype = "bool" if name in self.booleans else self.dtype
         if is_float(dtype) and self.has_casts:
-            dtype = self.rng.choice(("float32", "float64"))
-        if dtype == "bool":
-            value = float(bool(value))
+            dtype = self.cast
         self.types[name] = TensorType(self.rng.choice(((), (), (), (1,), (1, 1))), dtype)
-        self.numbers[name] = value if is_float(dtype) or value == int(value) else 2.0
+        self.numbers[name] = held_by(value, dtype)
 
     def _literal_shape(self) -> tuple[int, ...]:
         """Return any shape with an element: a literal also matches many equal ones."""
@@ -232,7 +237,7 @@ class Sampler:
                             self.shapes[o.name]
                         )
                 attrs = {k: self._concrete(v) for k, v in term.attrs}
-                return infer_type(op(term.op), types, attrs)
+                return op(term.op).infer(types, attrs)
             case NumberLit():
                 raise AssertionError("numbers were opened")
 
@@ -282,7 +287,8 @@ class Sampler:
             case "pad_width":
                 return pad_width(self.rng, rank)
             case "dtype" | "out_dtype":
-                return self.rng.choice((*DTYPES, self.dtype))
+                anything = self.rng.choice((*DTYPES, *NARROW))
+                return self.rng.choice((self.dtype, self.cast, anything))
             case _ if name in CHOICES:
                 return self.rng.choice(CHOICES[name])
             case _:
