@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.backends._errors import RuntimeCheckError
-from eqsat.ir import TensorType
+from eqsat.ir import UNKNOWN_DTYPE, TensorType, UnknownShape
 from eqsat.shapes import (
     Dim,
     Facts,
@@ -29,16 +29,39 @@ _CPU_DEVICES = frozenset({1, 3})  # DLPack: kDLCPU, kDLCUDAHost
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One input of a program."""
+    """One tensor input of a program; its dtype and its shape may be unknown."""
 
     name: str
     type: TensorType
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any] | None
+
+    @property
+    def text(self) -> str:
+        """The type as messages write it."""
+        ty = self.type
+        if isinstance(ty.shape, UnknownShape):
+            dims = ["?"] * ty.ndim if ty.ndim >= 0 else ["..."]
+            return type_text(ty.dtype, dims)
+        return type_text(ty.dtype, ty.shape)
 
 
 def parameter(name: str, ty: TensorType) -> Parameter:
     """Return the checked form of an input."""
-    return Parameter(name, ty, numpy_dtype(ty.dtype))
+    return Parameter(name, ty, None if ty.dtype == UNKNOWN_DTYPE else numpy_dtype(ty.dtype))
+
+
+class Named(Protocol):
+    """An input that has a name and a type to show."""
+
+    @property
+    def name(self) -> str:
+        """The name to pass it by."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The type as messages write it."""
+        ...
 
 
 def short_dtype(name: str) -> str:
@@ -55,7 +78,7 @@ def type_text(dtype: str, dims: Sequence[object]) -> str:
 
 
 def arrange(
-    program: str, params: Sequence[Parameter], args: Sequence[Any], kwargs: Mapping[str, Any]
+    program: str, params: Sequence[Named], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> list[Any]:
     """Return the arguments in the order of the parameters.
 
@@ -78,7 +101,7 @@ def arrange(
         given[name] = value
     missing = [p for p in params if p.name not in given]
     if missing:
-        wanted = ", ".join(f"{p.name}: {type_text(p.type.dtype, p.type.dims)}" for p in missing)
+        wanted = ", ".join(f"{p.name}: {p.text}" for p in missing)
         raise RuntimeCheckError(f"missing input {wanted}; {program} needs {', '.join(names)}")
     return [given[name] for name in names]
 
@@ -87,9 +110,9 @@ def as_array(p: Parameter, value: Any) -> NDArray[Any]:
     """Return `value` as a NumPy array of the right dtype, without a copy where possible."""
     given: object = value
     array: NDArray[Any] = value if isinstance(given, np.ndarray) else _imported(p, value)
-    if array.dtype != p.dtype:
+    if array.dtype != p.dtype and p.dtype is not None:
         _refuse(p, array, f"dtype {_name(array)}; convert it with .astype({p.type.dtype!r})")
-    if array.ndim != len(p.type.dims):
+    if array.ndim != p.type.ndim and p.type.ndim >= 0:
         _refuse(p, array, f"rank {array.ndim}")
     if not (array.flags.c_contiguous and array.flags.aligned):
         array = np.ascontiguousarray(array).copy()
@@ -101,10 +124,7 @@ def _name(array: NDArray[Any]) -> str:
 
 
 def _refuse(p: Parameter, array: NDArray[Any], what: str) -> None:
-    expected = type_text(p.type.dtype, p.type.dims)
-    raise RuntimeCheckError(
-        f"input {p.name}: expected {expected}, got {_array_text(array)} ({what})"
-    )
+    raise RuntimeCheckError(f"input {p.name}: expected {p.text}, got {_array_text(array)} ({what})")
 
 
 def _array_text(array: NDArray[Any]) -> str:
@@ -115,7 +135,7 @@ def _array_text(array: NDArray[Any]) -> str:
 
 
 def _imported(p: Parameter, value: Any) -> NDArray[Any]:
-    expected = type_text(p.type.dtype, p.type.dims)
+    expected = p.text
     given: object = value
     if isinstance(given, np.generic):
         return np.asarray(value)

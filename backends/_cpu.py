@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
@@ -14,13 +14,14 @@ from eqsat.backends._codegen import Stage, generate
 from eqsat.backends._compile import object_code
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._executable import Executable
-from eqsat.backends._jit import load
+from eqsat.backends._jit import Library, load
 from eqsat.backends._layout import Layout
-from eqsat.backends._native import Code, LaunchCode
+from eqsat.backends._native import Code, LaunchCode, NativeCode
 from eqsat.backends._target import Target, available_cpus, host_target
 from eqsat.backends._team import runtime
+from eqsat.backends._vm_executable import VmExecutable
 from eqsat.ir.tir import PrimFunc
-from eqsat.lowering import NativeProgram
+from eqsat.lowering import NativeProgram, VmProgram
 
 Progress = Callable[[int, int], None]
 
@@ -46,13 +47,56 @@ def compile_program(
         CodegenError: a kernel has no native code.
         CacheError: the cache cannot be written.
     """
+    threads = _threads(num_threads)
+    return Executable(program, _codes([program], cache, progress, target)[0], threads)
+
+
+def compile_vm(
+    program: VmProgram,
+    native: Mapping[str, NativeProgram],
+    *,
+    num_threads: int | None = None,
+    cache: bool | str | PathLike[str] = True,
+    progress: Progress | None = None,
+    target: Target | None = None,
+) -> VmExecutable:
+    """Compile a program with control flow; `native` are its functions that are straight-line.
+
+    The arguments are those of `compile_program`.
+
+    Raises:
+        CodegenError: a kernel has no native code.
+        CacheError: the cache cannot be written.
+    """
+    threads = _threads(num_threads)
+    programs = [*program.parts, *native.values()]
+    codes = _codes(programs, cache, progress, target)
+    parts = [NativeCode(p, c, threads) for p, c in zip(program.parts, codes, strict=False)]
+    alone = {
+        name: Executable(p, c, threads)
+        for (name, p), c in zip(native.items(), codes[len(parts) :], strict=True)
+    }
+    return VmExecutable(program, parts, alone, threads)
+
+
+def _threads(num_threads: int | None) -> int:
     threads = available_cpus() if num_threads is None else num_threads
     if threads < 1:
         raise CodegenError(f"num_threads is {threads}; a program runs on at least one thread")
+    return threads
+
+
+def _codes(
+    programs: Sequence[NativeProgram],
+    cache: bool | str | PathLike[str],
+    progress: Progress | None,
+    target: Target | None,
+) -> list[Code]:
+    """Return the code of several programs, which share kernels that are alike."""
     target, store = target or host_target(), _cache(cache)
     builder = _Builder(target, store)
     runtime(builder.text_object)
-    funcs = {id(launch.func): launch.func for launch in program.launches}
+    funcs = {id(launch.func): launch.func for p in programs for launch in p.launches}
     kernels = {key: _Kernel(func, builder.salt) for key, func in funcs.items()}
     unique = {k.name: k for k in kernels.values()}
     objects = builder.objects(list(unique.values()), progress)
@@ -60,13 +104,15 @@ def compile_program(
         store.evict()
     stages = [stage.name for k in unique.values() for stage in k.stages]
     library = load(objects, stages)
-    launches = [kernels[id(launch.func)] for launch in program.launches]
-    _check_symbols(program, launches)
-    code = Code(
+    return [_linked(p, library, [kernels[id(one.func)] for one in p.launches]) for p in programs]
+
+
+def _linked(program: NativeProgram, library: Library, kernels: Sequence[_Kernel]) -> Code:
+    _check_symbols(program, kernels)
+    return Code(
         library,
-        tuple(LaunchCode(k.stages, k.symbols, k.layout.scratch, k.layout.shared) for k in launches),
+        tuple(LaunchCode(k.stages, k.symbols, k.layout.scratch, k.layout.shared) for k in kernels),
     )
-    return Executable(program, code, threads)
 
 
 class _Kernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eqsat.ir import RuntimeCheckError
 from eqsat.shapes import EqsatError
 
 
@@ -13,5 +14,4 @@ class CacheError(EqsatError):
     """The cache of compiled code cannot be used where it was asked to be."""
 
 
-class RuntimeCheckError(EqsatError):
-    """The arguments of a call do not fit the compiled program; the message names the argument."""
+__all__ = ["CacheError", "CodegenError", "RuntimeCheckError"]

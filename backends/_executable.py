@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.backends._binding import arrange, as_array
+from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._memory import aligned_empty
 from eqsat.backends._native import Arena, Code, NativeCode
 from eqsat.backends._profile import KernelTime, Profile
@@ -37,6 +38,23 @@ class Executable:
     def input_names(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(p.name for p in self._params)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that can be called."""
+        return (self.program.name,)
+
+    def __getitem__(self, name: str) -> Executable:
+        """Return the function of that name, which is the program itself.
+
+        Raises:
+            RuntimeCheckError: there is none of that name.
+        """
+        if name != self.program.name:
+            raise RuntimeCheckError(
+                f"the program has no public function {name!r}; it has {self.program.name}"
+            )
+        return self
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the outputs as NumPy arrays: one, or a tuple where the program returns a tuple.

@@ -14,7 +14,7 @@ from eqsat.backends._codegen import Stage
 from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, RUN_ARGS, STEP_WORDS
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
-from eqsat.backends._memory import address_of, aligned_empty
+from eqsat.backends._memory import address_of, aligned_empty, owner
 from eqsat.backends._team import alone, runtime, team
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 from eqsat.lowering import NativeProgram
@@ -48,6 +48,7 @@ class Sizes:
 
     env: Mapping[str, int]
     dims: NDArray[np.int64]
+    dims_address: int
     workspace: tuple[tuple[int, int], ...]
     workspace_bytes: int
     shared_bytes: int
@@ -61,12 +62,14 @@ class Arena:
 
     def __init__(self) -> None:
         self._memory = aligned_empty(0)
+        self._address = address_of(self._memory)
 
     def at_least(self, num_bytes: int) -> int:
         """Return the address of `num_bytes` bytes, whose content is not kept."""
         if self._memory.nbytes < num_bytes:
             self._memory = aligned_empty(num_bytes)
-        return address_of(self._memory)
+            self._address = address_of(self._memory)
+        return self._address
 
     @property
     def num_bytes(self) -> int:
@@ -100,9 +103,15 @@ class NativeCode:
         # Only read and written by native code, for one call at a time.
         self._progress = np.zeros(max(len(self._plan), 1) * (num_threads + 1), np.int64)
         self._args[6:] = address_of(self._plan), len(self._plan), address_of(self._progress)
+        stages = [stage for each in code.launches for stage in each.stages]
+        self._is_serial = num_threads == 1 or not any(s.is_parallel for s in stages)
         self._run = runtime().run
         self._alone = alone(self._run)
         self._output_dtypes = [numpy_dtype(program.slots[o].type.dtype) for o in program.outputs]
+
+    def constant_owners(self) -> set[int]:
+        """Return the `id` of the arrays that hold constants which may be returned."""
+        return {owner(array) for array in self._constants.values()}
 
     def sizes(self, arrays: Sequence[NDArray[Any]], given: Mapping[str, int] = _NO_DIMS) -> Sizes:
         """Return what follows from the inputs' shapes and from `given`, the dims passed.
@@ -158,7 +167,7 @@ class NativeCode:
     def _execute(self) -> None:
         if not self.program.launches:
             return
-        if self.num_threads == 1:
+        if self._is_serial:
             self._alone(address_of(self._args))
         else:
             self._progress.fill(0)
@@ -184,7 +193,7 @@ class NativeCode:
         for slot, root in self._aliases:
             table[slot] = table[root]
         np.take(table, self._launch_slots, out=self._pointers, mode="clip")
-        args[1] = address_of(sizes.dims)
+        args[1] = sizes.dims_address
         args[2] = base + sizes.workspace_bytes
         args[3] = base + sizes.workspace_bytes + sizes.shared_bytes
         args[4] = sizes.scratch_bytes
@@ -215,9 +224,11 @@ class NativeCode:
             else:
                 workspace.append((i, evaluate(slot.offset_bytes, env)))
         launches = self._code.launches
+        dims = np.array([env[s] for each in launches for s in each.symbols] or [0], np.int64)
         sizes = Sizes(
             env,
-            np.array([env[s] for each in launches for s in each.symbols] or [0], np.int64),
+            dims,
+            address_of(dims),
             tuple(workspace),
             _aligned(evaluate(program.workspace_bytes, env)),
             _aligned(max((_value(each.shared, env) for each in launches), default=0)),

@@ -9,13 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
-    """One launch of a profiled call."""
+    """A kernel of a profiled call, over all `calls` launches of it.
+
+    What runs on the host has a label that says so: "host: sort" for an operator by its reference,
+    "call: name" for a Python function.
+    """
 
     label: str
     template: str
     time_s: float
     flops: int
     bytes_moved: int
+    calls: int = 1
 
     @property
     def gflops(self) -> float:
@@ -45,14 +50,16 @@ class Profile:
         from rich.table import Table  # rich loads when a table is shown
 
         title = f"{self.program}: {self.total_s * 1e3:.3f} ms, {self.num_threads} threads"
-        table = Table("#", "kernel", "template", "µs", "%", "GFLOP/s", "GB/s", title=title)
-        for i in (0, 3, 4, 5, 6):
+        heads = ("#", "kernel", "template", "calls", "µs", "%", "GFLOP/s", "GB/s")
+        table = Table(*heads, title=title)
+        for i in (0, 3, 4, 5, 6, 7):
             table.columns[i].justify = "right"
         total = self.total_s or 1.0
         for i, k in enumerate(self.kernels):
             share = f"{100 * k.time_s / total:.1f}"
             rates = (f"{k.gflops:.1f}", f"{k.gbytes:.1f}")
-            table.add_row(str(i), k.label, k.template, f"{k.time_s * 1e6:.1f}", share, *rates)
+            times = f"{k.time_s * 1e6:.1f}"
+            table.add_row(str(i), k.label, k.template, str(k.calls), times, share, *rates)
         return table
 
     def _rendered(self, *, html: bool) -> str:

@@ -10,7 +10,7 @@ from eqsat.backends._target import host_target
 from eqsat.ir.script import print_primfunc
 from eqsat.lowering import NativeProgram
 
-TextKind = Literal["tir", "llvm", "asm"]
+TextKind = Literal["tir", "llvm", "asm", "vm"]
 
 
 def program_text(program: NativeProgram, kind: TextKind) -> str:
@@ -31,8 +31,10 @@ def program_text(program: NativeProgram, kind: TextKind) -> str:
                 made = assembly(code.text, target) if kind == "asm" else None
                 texts.append(made or str(optimized(code.text, target)))
             return "\n\n".join(texts)
+        case "vm":
+            return ""  # nothing stands around the kernels of a straight-line program
         case _:
-            raise ValueError(f"as_text knows 'tir', 'llvm' and 'asm', not {kind!r}")
+            raise ValueError(f"as_text knows 'tir', 'llvm', 'asm' and 'vm', not {kind!r}")
 
 
 def _identifier(name: str) -> str:

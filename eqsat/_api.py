@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eqsat._collection import paused_collection
 from eqsat._report import PhaseTime, Report, RuleGain
 from eqsat._snapshot import Cover, Snapshot
-from eqsat.backends import NativeProbe, available_cpus, compile_program, host_target
+from eqsat.backends import NativeProbe, available_cpus, compile_program, compile_vm, host_target
 from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, load_profile, variants
 from eqsat.ir import (
     REQUIRES,
@@ -28,13 +28,14 @@ from eqsat.ir import (
 from eqsat.ir.frontend import from_onnx
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
-from eqsat.lowering import lower_module
+from eqsat.lowering import is_straight_line, lower_module, lower_vm, outline
 from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
 from eqsat.shapes import EqsatError, Equal, Facts, symbols
 
 if TYPE_CHECKING:
     from eqsat._saturate import Limits
-    from eqsat.backends import Executable
+    from eqsat.backends import Executable, VmExecutable
+    from eqsat.lowering import HostOperations
 
 Progress = Callable[[str, float], None]
 """progress(what, fraction): called while long work goes on, fraction from 0 to 1."""
@@ -199,21 +200,30 @@ def compile(
     program: IRModule | OptimizeResult,
     target: Target = "cpu",
     *,
+    function: str | None = None,
     num_threads: int | None = None,
     cache: bool | str | Path = True,
+    host_operations: HostOperations = "allow",
     progress: Progress | None = None,
-) -> Executable:
+) -> Executable | VmExecutable:
     """Return the executable of a module, optimized or not (then every operator is one kernel).
+
+    A program of one straight-line function is native code alone. Around If, calls, functions as
+    values and values of unknown shape a virtual machine runs native parts.
 
     Args:
         program: what `optimize` returned, or a module.
         target: what it is to run on.
+        function: the one function to compile; by default all public ones, each called by name.
         num_threads: threads of one call; all that the process may use by default.
         cache: whether to keep object code on disk, or the folder for it.
+        host_operations: "forbid" refuses a program in which something runs by its NumPy reference
+            for want of native code; `profile()` lists these operations as "host: ...".
         progress: called while it works.
 
     Raises:
-        LoweringError: something in the program has no native form.
+        LoweringError: something in the program has no meaning at run time, or runs on the host
+            where that is forbidden.
         CacheError: the cache folder can't be written.
     """
     if target != "cpu":
@@ -221,17 +231,63 @@ def compile(
     module = program.module if isinstance(program, OptimizeResult) else program
     _check_arguments("compile", module, num_threads)
     _check_cache(cache)
+    _check_host_operations(host_operations)
     report = progress or _silent
     report("lower", 0.0)
-    native = lower_module(module, target=_lowering_target(num_threads), facts=_FACTS)
-    executable = compile_program(
-        native,
-        num_threads=num_threads,
-        cache=cache,
-        progress=lambda done, total: report("generate code", done / max(total, 1)),
-    )
+    names = _entry_names(module, function)
+    straight = [n for n in names if is_straight_line(module, module.relax_function(n))]
+    lowering_target = _lowering_target(num_threads)
+    native = {
+        n: lower_module(module, function=n, target=lowering_target, facts=_FACTS) for n in straight
+    }
+
+    def generating(done: int, total: int) -> None:
+        report("generate code", done / max(total, 1))
+
+    if len(names) == 1 and straight:
+        executable = compile_program(
+            native[names[0]], num_threads=num_threads, cache=cache, progress=generating
+        )
+    else:
+        executable = compile_vm(
+            lower_vm(
+                outline(module),
+                [n for n in names if n not in native],
+                target=lowering_target,
+                facts=_FACTS,
+                host_operations=host_operations,
+            ),
+            native,
+            num_threads=num_threads,
+            cache=cache,
+            progress=generating,
+        )
     report("done", 1.0)
     return executable
+
+
+def _entry_names(module: IRModule, function: str | None) -> list[str]:
+    """Return the functions that can be called from outside: `function`, or all that are public."""
+    relax = {n: f for n, f in module.functions.items() if isinstance(f, Function)}
+    if function is not None:
+        if function not in relax:
+            raise EqsatError(
+                f"the module has no Relax function {function!r}; it has "
+                f"{', '.join(relax) or 'none'}"
+            )
+        return [function]
+    public = [n for n, f in relax.items() if not f.is_private]
+    if not public:
+        raise EqsatError(
+            f"the module has no public function; name one: function=...; it has "
+            f"{', '.join(relax) or 'none'}"
+        )
+    return public
+
+
+def _check_host_operations(given: object) -> None:
+    if given not in ("allow", "forbid"):
+        raise EqsatError(f"host_operations is {given!r}; it is 'allow' or 'forbid'")
 
 
 def _check_arguments(call: str, mod: object, num_threads: object) -> None:

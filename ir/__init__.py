@@ -47,15 +47,15 @@ from eqsat.ir._externs import (
 from eqsat.ir._interpret import (
     interpret,
 )
-from eqsat.ir._interpret_bind import (
-    RuntimeCheckError,
-)
+from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
+from eqsat.ir._interpret_call import call_primfunc, empty_tensor, run_operator
 from eqsat.ir._interpret_te import (
     evaluate_te,
 )
 from eqsat.ir._interpret_tir import (
     run_primfunc,
 )
+from eqsat.ir._normalize import Copier, is_known, normalized
 from eqsat.ir._op import (
     REQUIRED,
     Attr,
@@ -70,8 +70,10 @@ from eqsat.ir._op import (
     Required,
     Sample,
 )
+from eqsat.ir._reads import attr_symbols, free_variables, symbols_read, type_symbols, variables_read
 from eqsat.ir._requirements import REQUIRES, requirement_text, size_requirements
 from eqsat.ir._structural import structural_equal, structural_hash
+from eqsat.ir._subtyping import common_type, fits, result_of_call
 from eqsat.ir._tir import (
     PrimFunc,
 )
@@ -122,6 +124,7 @@ __all__ = [
     "ComputeArg",
     "ComputeResult",
     "Constant",
+    "Copier",
     "DataTypeImm",
     "Expr",
     "Extern",
@@ -160,13 +163,22 @@ __all__ = [
     "UnknownShape",
     "Var",
     "VarBinding",
+    "attr_symbols",
+    "bind_types",
+    "call_primfunc",
     "check_well_formed",
+    "common_type",
+    "empty_tensor",
     "evaluate_te",
+    "fits",
+    "free_variables",
     "from_tvmscript",
     "get_func",
     "infer_type",
     "interpret",
+    "is_known",
     "make_call",
+    "normalized",
     "op",
     "parse_module",
     "print_function",
@@ -176,13 +188,19 @@ __all__ = [
     "register_op",
     "remove_func",
     "requirement_text",
+    "result_of_call",
+    "run_operator",
     "run_primfunc",
+    "shown",
     "size_requirements",
     "structural_equal",
     "structural_hash",
     "substitute_type",
+    "symbols_read",
     "te",
     "tir",
+    "type_symbols",
+    "variables_read",
 ]
 
 if __name__ == "ir":

@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
-from eqsat.ir import _tir as tir
 from eqsat.ir._expr import (
-    AttrValue,
     Call,
     Constant,
     DataTypeImm,
@@ -37,11 +34,12 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._externs import Extern, get_func
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
+from eqsat.ir._interpret_call import as_result, call_primfunc, empty_tensor, run_operator
 from eqsat.ir._interpret_tir import run_primfunc
-from eqsat.ir._op import OpDef, OperandKind
-from eqsat.ir._tir import Buffer, PrimFunc
-from eqsat.ir._types import PrimType, ShapeType, TensorType, TupleType, Type
-from eqsat.ir._visit import walk
+from eqsat.ir._op import OpDef
+from eqsat.ir._reads import variables_read
+from eqsat.ir._tir import PrimFunc
+from eqsat.ir._types import PrimType, TensorType, TupleType, Type
 from eqsat.shapes import SymDim, evaluate, numpy_dtype
 
 
@@ -148,7 +146,9 @@ class _Machine:
                 return value
             case ShapeExpr(dims):
                 return tuple(evaluate(d, frame.symbols) for d in dims)
-            case PrimValue(value):
+            case PrimValue(value, dtype):
+                if dtype == "bool":
+                    return bool(value)
                 return evaluate(value, frame.symbols) if isinstance(value, (int, SymDim)) else value
             case StringImm(value) | DataTypeImm(value):
                 return value
@@ -218,18 +218,7 @@ class _Machine:
 
     def operator(self, op: OpDef, e: Call, frame: _Frame) -> Any:
         args = [self.eval(a, frame) for a in e.args]
-        for operand, value in zip(op.operands, args, strict=False):
-            if value is None and not operand.optional:
-                raise RuntimeCheckError(f"operand {operand.name} of {op.name} is absent")
-        args = [
-            list(a) if o.kind is OperandKind.TENSORS else a
-            for o, a in zip(op.operands, args, strict=False)
-        ]
-        args += [None] * (len(op.operands) - len(args))
-        attrs = {k: _attr_value(v, frame.symbols) for k, v in op.fill_attrs(e.attrs).items()}
-        with np.errstate(all="ignore"):
-            result = op.reference(*args, **attrs)
-        return _as_result(result, e.type)
+        return run_operator(op, args, e.attrs, e.type, frame.symbols)
 
     def foreign(self, op: OpDef, e: Call, frame: _Frame) -> Any:
         """Run `call_tir` and its kin: the callee is the first operand."""
@@ -239,13 +228,13 @@ class _Machine:
         if not isinstance(callee, PrimFunc):
             if op.name == "call_dps_packed" and self.is_registered(e.args[0]):
                 return self.into_outputs(callee, args, e.type, frame)
-            return _as_result(self.apply(callee, args), e.type)
-        types = e.type.fields if isinstance(e.type, TupleType) else (e.type,)
+            return as_result(self.apply(callee, args), e.type)
+        inplace = None
         if op.name == "call_tir_inplace":
-            return self._inplace(callee, args, e, types, frame)
-        outputs = [_empty(t, frame.symbols) for t in types]
-        run_primfunc(callee, [*args, *outputs], _named(callee, frame.symbols))
-        return tuple(outputs) if isinstance(e.type, TupleType) else outputs[0]
+            given = e.attrs["inplace_indices"]
+            listed = given if isinstance(given, tuple) else (given,)
+            inplace = [k if isinstance(k, int) else -1 for k in listed]
+        return call_primfunc(callee, args, e.type, inplace, frame.symbols)
 
     def is_registered(self, callee: Expr) -> bool:
         """Say whether an external function comes from `register_func`: those write outputs."""
@@ -253,27 +242,9 @@ class _Machine:
 
     def into_outputs(self, f: Extern, args: list[Any], ty: Type, frame: _Frame) -> Any:
         types = ty.fields if isinstance(ty, TupleType) else (ty,)
-        outputs = [_empty(t, frame.symbols) for t in types]
+        outputs = [empty_tensor(t, frame.symbols) for t in types]
         f(*args, *outputs)
         return tuple(outputs) if isinstance(ty, TupleType) else outputs[0]
-
-    def _inplace(
-        self, f: PrimFunc, args: list[Any], e: Call, types: Sequence[Type], frame: _Frame
-    ) -> Any:
-        given = e.attrs["inplace_indices"]
-        indices = given if isinstance(given, tuple) else (given,)
-        own = list(args)
-        results: list[Any] = []
-        fresh: list[Any] = []
-        for index, ty in zip(indices, types, strict=True):
-            if isinstance(index, int) and index >= 0:
-                own[index] = np.array(own[index])
-                results.append(own[index])
-            else:
-                results.append(_empty(ty, frame.symbols))
-                fresh.append(results[-1])
-        run_primfunc(f, [*own, *fresh], _named(f, frame.symbols))
-        return tuple(results) if isinstance(e.type, TupleType) else results[0]
 
 
 _DIM = PrimType("int64")
@@ -283,23 +254,6 @@ def _has_callee(op: OpDef) -> bool:
     return op.name.startswith(("call_", "invoke_"))
 
 
-def _named(f: PrimFunc, symbols: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the caller's values of the symbols that stand only inside sizes of `f` (n in n + 1).
-
-    A symbol that is a size by itself is bound by the arguments; the rest is not the caller's.
-    """
-    dims = [d for p in f.params if isinstance(p, Buffer) for d in p.shape]
-    inner = {v.name for d in dims for v in walk(d) if isinstance(v, tir.Var)}
-    plain = {d.name for d in dims if isinstance(d, tir.Var)}
-    return {k: v for k, v in symbols.items() if k in inner - plain}
-
-
-def _empty(ty: Type, symbols: Mapping[str, int]) -> NDArray[Any]:
-    if not isinstance(ty, TensorType):
-        raise RuntimeCheckError(f"call_tir gives tensors, but its type says {ty}")
-    return np.zeros(tuple(evaluate(d, symbols) for d in ty.dims), numpy_dtype(ty.dtype))
-
-
 def _fit_scalar(ty: Type, value: Any) -> Any:
     """Return a Python number as an array where a rank-0 tensor is expected."""
     if isinstance(ty, TensorType) and isinstance(value, (bool, int, float)) and ty.ndim == 0:
@@ -307,62 +261,15 @@ def _fit_scalar(ty: Type, value: Any) -> Any:
     return value
 
 
-def _attr_value(value: AttrValue, symbols: Mapping[str, int]) -> Any:
-    if isinstance(value, SymDim):
-        return evaluate(value, symbols)
-    if isinstance(value, tuple):
-        return tuple(_attr_value(v, symbols) for v in value)
-    return value
-
-
-def _as_result(value: Any, ty: Type) -> Any:
-    """Return what a reference gave as the interpreter holds it."""
-    if isinstance(value, (tuple, list)):
-        if isinstance(ty, ShapeType):
-            return tuple(int(v) for v in value)
-        return tuple(np.asarray(v) for v in value)
-    return np.asarray(value) if isinstance(ty, TensorType) else value
-
-
-def _vars(e: Expr) -> Iterator[Var]:  # noqa: C901  # one case per expression
-    """Yield every variable that `e` reads, those of nested bodies included."""
-    match e:
-        case Var():
-            yield e
-        case Tuple(fields):
-            for f in fields:
-                yield from _vars(f)
-        case TupleGetItem(tuple_value):
-            yield from _vars(tuple_value)
-        case Call(op, args):
-            if isinstance(op, Var):
-                yield op
-            for a in args:
-                yield from _vars(a)
-        case If(condition, then_branch, else_branch):
-            yield from _vars(condition)
-            yield from _vars(then_branch)
-            yield from _vars(else_branch)
-        case SeqExpr(blocks, result):
-            for block in blocks:
-                for binding in block.bindings:
-                    yield from _vars(binding.value)
-            yield from _vars(result)
-        case Function(body=body):
-            yield from _vars(body)
-        case _:
-            return
-
-
 def _last_uses(s: SeqExpr) -> list[list[Var]]:
     """Return, for every binding, the variables bound here that nothing reads after it."""
     bindings = [b for block in s.blocks for b in block.bindings]
-    kept = set(_vars(s.result))
+    kept = set(variables_read(s.result))
     if any(isinstance(b.value, Function) for b in bindings):
         return [[] for _ in bindings]  # a closure keeps its frame
     last = {b.var: k for k, b in enumerate(bindings)}
     for k, b in enumerate(bindings):
-        for var in _vars(b.value):
+        for var in variables_read(b.value):
             if var in last:
                 last[var] = k
     dead: list[list[Var]] = [[] for _ in bindings]

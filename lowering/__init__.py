@@ -4,10 +4,17 @@ from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._grouping import group_single_ops
 from eqsat.lowering._lower import lower_module
 from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
+from eqsat.lowering._native_ops import PART, is_native_call
+from eqsat.lowering._outline import is_straight_line, outline
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
 from eqsat.lowering._target import Target
+from eqsat.lowering._vm_lower import HostOperations, lower_vm
+from eqsat.lowering._vm_program import Parameter as VmParameter
+from eqsat.lowering._vm_program import VmFunction, VmProgram
 
 __all__ = [
+    "PART",
+    "HostOperations",
     "Launch",
     "Lifetime",
     "LoweringError",
@@ -16,8 +23,15 @@ __all__ = [
     "Slot",
     "SlotKind",
     "Target",
+    "VmFunction",
+    "VmParameter",
+    "VmProgram",
     "group_single_ops",
+    "is_native_call",
+    "is_straight_line",
     "lower_module",
+    "lower_vm",
+    "outline",
     "plan_memory",
 ]
 

@@ -55,11 +55,17 @@ class _Draft:
 
 
 def lower_module(
-    module: IRModule, *, function: str = "main", target: Target, facts: Facts | None = None
+    module: IRModule,
+    *,
+    function: str = "main",
+    target: Target,
+    facts: Facts | None = None,
+    kernels: dict[object, LoweredKernel] | None = None,
 ) -> NativeProgram:
     """Return the native program of `function`.
 
-    Operator calls outside of kernels become kernels of their own first.
+    Operator calls outside of kernels become kernels of their own first. `kernels` holds those that
+    are lowered already, and gets the others.
 
     Raises:
         LoweringError: something is not a call of tensors, or an operator has no loop-level meaning.
@@ -73,11 +79,18 @@ def lower_module(
     for fact in size_requirements(module, function):  # checked at entry: kernels rely on them
         facts = facts.with_equal(fact.a, fact.b)
     module = group_single_ops(module, function)
-    return _Lowering(module, function, target, facts).run()
+    return _Lowering(module, function, target, facts, {} if kernels is None else kernels).run()
 
 
 class _Lowering:
-    def __init__(self, module: IRModule, name: str, target: Target, facts: Facts) -> None:
+    def __init__(
+        self,
+        module: IRModule,
+        name: str,
+        target: Target,
+        facts: Facts,
+        kernels: dict[object, LoweredKernel],
+    ) -> None:
         self.module = module
         self.main = module.relax_function(name)
         self.target = target
@@ -86,7 +99,7 @@ class _Lowering:
         self.drafts: list[_Draft] = []
         self.env: dict[Var, _Value] = {}
         self.constants: dict[int, int] = {}
-        self.kernels: dict[object, LoweredKernel] = {}
+        self.kernels = kernels
         self.packed: dict[object, int] = {}
         self.narrowest: dict[int, str] = {}
         self.keep: list[object] = []  # what `id` keys refer to stays alive

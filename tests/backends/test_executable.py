@@ -238,7 +238,7 @@ def test_profile_and_texts() -> None:
     assert "def bias(" in exe.as_text("tir")
     assert "define void" in exe.as_text("llvm")
     assert "ret" in exe.as_text("asm")
-    with pytest.raises(ValueError, match="as_text knows 'tir', 'llvm' and 'asm'"):
+    with pytest.raises(ValueError, match="as_text knows 'tir', 'llvm', 'asm' and 'vm'"):
         exe.as_text("c")  # type: ignore[arg-type]
 
 

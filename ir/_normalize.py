@@ -1,0 +1,248 @@
+"""Copies of function bodies in one plain form: every value has a name, and names are not aliases.
+
+After `normalized` a body has one block; arguments are variables, constants and other leaves, or one
+tuple of such; a variable is not bound to another variable of the same type; known tuples and shapes
+stand where they are used; nothing pure is computed that nobody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from eqsat.ir._expr import (
+    AttrValue,
+    Binding,
+    BindingBlock,
+    Call,
+    Constant,
+    DataTypeImm,
+    Expr,
+    ExternFunc,
+    Function,
+    GlobalVar,
+    If,
+    MatchCast,
+    NullValue,
+    PrimValue,
+    SeqExpr,
+    ShapeExpr,
+    StringImm,
+    Tuple,
+    TupleGetItem,
+    Var,
+    VarBinding,
+)
+from eqsat.ir._op import OpDef, OperandKind
+from eqsat.ir._reads import variables_read
+from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, UnknownShape, substitute_type
+from eqsat.shapes import Dim, SymDim, substitute
+
+_LEAVES = (
+    Constant, ShapeExpr, PrimValue, StringImm, DataTypeImm, GlobalVar, ExternFunc, NullValue
+)  # fmt: skip
+
+
+def normalized(function: Function) -> Function:
+    """Return a copy of `function` in plain form, with variables of its own."""
+    return Copier().function(function)
+
+
+@dataclass(slots=True)
+class Copier:
+    """Copies bodies, with variables replaced by `values` and symbols by `dims`."""
+
+    values: dict[Var, Expr] = field(default_factory=dict[Var, Expr])
+    dims: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
+    _known: dict[Var, Tuple | ShapeExpr] = field(default_factory=dict[Var, "Tuple | ShapeExpr"])
+
+    def function(self, f: Function) -> Function:
+        """Return a copy of a function."""
+        params = tuple(self._fresh(p, p.type) for p in f.params)
+        body = self.sequence(f.body)
+        return replace(f, params=params, body=body, ret_type=self._type(f.ret_type))
+
+    def sequence(self, s: SeqExpr) -> SeqExpr:
+        """Return a copy of a body."""
+        out: list[Binding] = []
+        known = dict(self._known)  # fields named inside are not visible outside
+        result = self.append(s, out)
+        self._known = known
+        kept = _without_unread(out, result)
+        return SeqExpr((BindingBlock(kept),) if kept else (), result)
+
+    def append(self, s: SeqExpr, out: list[Binding]) -> Expr:
+        """Append copies of the bindings of `s` to `out`; return its result, a leaf or a tuple."""
+        for block in s.blocks:
+            for b in block.bindings:
+                self._binding(b, out)
+        return self._atom(s.result, out)
+
+    # --- bindings ---------------------------------------------------------------------------
+
+    def _fresh(self, var: Var, ty: Type) -> Var:
+        new = Var(var.name, self._type(ty), span=var.span)
+        self.values[var] = new
+        return new
+
+    def _binding(self, b: Binding, out: list[Binding]) -> None:
+        if isinstance(b.value, Function):
+            var = self._fresh(b.var, b.var.type)  # it may call itself
+            out.append(VarBinding(var, self.function(b.value)))
+            return
+        value = self._value(b.value, out)
+        if isinstance(b, MatchCast):
+            ty = self._type(b.type)
+            if value.type == ty and isinstance(value, (Var, Constant)):
+                self.values[b.var] = value
+            else:
+                out.append(MatchCast(self._fresh(b.var, b.type), value, ty))
+            return
+        declared = self._type(b.var.type)
+        if isinstance(value, _LEAVES) or (isinstance(value, Var) and value.type == declared):
+            self.values[b.var] = value
+            return
+        var = self._fresh(b.var, declared)
+        if isinstance(value, Tuple):
+            self._known[var] = value
+        out.append(VarBinding(var, value))
+
+    def _named(self, value: Expr, out: list[Binding], name: str = "gv") -> Var:
+        var = Var(name, value.type, span=getattr(value, "span", None))
+        out.append(VarBinding(var, value))
+        return var
+
+    # --- expressions ------------------------------------------------------------------------
+
+    def _value(self, e: Expr, out: list[Binding]) -> Expr:
+        match e:
+            case Call():
+                return self._call(e, out)
+            case If():
+                condition = self._atom(e.condition, out)
+                branches = self.sequence(e.then_branch), self.sequence(e.else_branch)
+                return replace(
+                    e,
+                    condition=condition,
+                    then_branch=branches[0],
+                    else_branch=branches[1],
+                    type=self._type(e.type),
+                )
+            case SeqExpr():
+                return self.append(e, out)
+            case TupleGetItem(tuple_value, index):
+                owner = self._atom(tuple_value, out)
+                known = self._known.get(owner) if isinstance(owner, Var) else owner
+                if isinstance(known, Tuple):
+                    return known.fields[index]
+                return TupleGetItem(owner, index, e.span)
+            case Function():
+                return self.function(e)
+            case Tuple(fields):
+                return Tuple(tuple(self._atom(f, out) for f in fields), e.span)
+            case _:
+                return self._leaf(e)
+
+    def _leaf(self, e: Expr) -> Expr:
+        match e:
+            case Var():
+                return self.values.get(e, e)
+            case ShapeExpr(dims):
+                return ShapeExpr(tuple(substitute(d, dict(self.dims)) for d in dims), e.span)
+            case PrimValue(value) if isinstance(value, SymDim):
+                return PrimValue(substitute(value, dict(self.dims)), e.dtype, e.span)
+            case _:
+                return e
+
+    def _atom(self, e: Expr, out: list[Binding]) -> Expr:
+        """Return `e` as it may stand as an argument or a result."""
+        value = self._value(e, out)
+        if isinstance(value, (Var, Tuple, *_LEAVES)):
+            return value
+        return self._named(value, out)
+
+    def _call(self, e: Call, out: list[Binding]) -> Expr:
+        args = [self._atom(a, out) for a in e.args]
+        if isinstance(e.op, OpDef) and e.op.name == "shape_of" and is_known(args[0].type):
+            ty = args[0].type
+            assert isinstance(ty, TensorType)
+            return ShapeExpr(ty.dims, e.span)
+        if isinstance(e.op, OpDef) and e.op.operands:
+            args = [
+                self._operand(o.kind, a, out) for o, a in zip(e.op.operands, args, strict=False)
+            ]
+        op = e.op
+        if isinstance(op, Var):
+            target = self.values.get(op, op)
+            op = (
+                target
+                if isinstance(target, (Var, GlobalVar, ExternFunc))
+                else self._named(target, out)
+            )
+        attrs = {k: self._attr(v) for k, v in e.attrs.items()}
+        types = tuple(self._type(t) for t in e.ty_args)
+        return Call(op, tuple(args), attrs, self._type(e.type), types, e.span)
+
+    def _operand(self, kind: OperandKind, a: Expr, out: list[Binding]) -> Expr:
+        """Return an operand of an operator, with its fields or dims in sight."""
+        if not isinstance(a, Var):
+            return a
+        ty = a.type
+        if kind is OperandKind.TENSORS and isinstance(ty, TupleType):
+            known = self._known.get(a)
+            if known is None:
+                fields = tuple(
+                    self._named(TupleGetItem(a, k), out, f"{a.name}_{k}")
+                    for k in range(len(ty.fields))
+                )
+                known = self._known[a] = Tuple(fields)
+            return known
+        if isinstance(ty, ShapeType) and not isinstance(ty.dims, UnknownShape):
+            return ShapeExpr(ty.dims)
+        return a
+
+    # --- types and attributes ---------------------------------------------------------------
+
+    def _type(self, ty: Type) -> Type:
+        return substitute_type(ty, dict(self.dims)) if self.dims else ty
+
+    def _attr(self, value: AttrValue) -> AttrValue:
+        if isinstance(value, SymDim):
+            return substitute(value, dict(self.dims))
+        if isinstance(value, tuple):
+            return tuple(self._attr(v) for v in value)
+        return value
+
+
+def _without_unread(bindings: list[Binding], result: Expr) -> tuple[Binding, ...]:
+    """Drop what is bound and never read, where computing it has no effect."""
+    read = set(variables_read(result))
+    kept: list[Binding] = []
+    for b in reversed(bindings):
+        if b.var not in read and isinstance(b, VarBinding) and _is_droppable(b.value):
+            continue
+        kept.append(b)
+        read.update(variables_read(b.value))
+    return tuple(reversed(kept))
+
+
+def _is_droppable(e: Expr) -> bool:
+    match e:
+        case Call(OpDef() as op):
+            # A packed function may have effects, whatever the program says of it.
+            return op.is_pure and bool(op.operands or not e.args)
+        case Tuple() | TupleGetItem() | Function() | Var():
+            return True
+        case _:
+            return isinstance(e, _LEAVES)
+
+
+def is_known(ty: Type) -> bool:
+    """Say whether a value is tensors only, each of known dtype and shape (symbols allowed)."""
+    match ty:
+        case TensorType(shape=shape, dtype=dtype):
+            return not isinstance(shape, UnknownShape) and dtype != "void"
+        case TupleType(fields):
+            return all(is_known(f) for f in fields)
+        case _:
+            return False
