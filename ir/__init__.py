@@ -12,7 +12,9 @@ from eqsat.ir._call import (
     infer_type,
     make_call,
 )
+from eqsat.ir._call_ops import CALL_OPS
 from eqsat.ir._expr import (
+    AttrMap,
     Attrs,
     AttrValue,
     Binding,
@@ -49,11 +51,19 @@ from eqsat.ir._interpret import (
 )
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_call import call_primfunc, empty_tensor, run_operator
+from eqsat.ir._interpret_host import printing_to
 from eqsat.ir._interpret_te import (
     evaluate_te,
 )
 from eqsat.ir._interpret_tir import (
     run_primfunc,
+)
+from eqsat.ir._lattice import (
+    BaseCheck,
+    erase_to_well_defined,
+    is_base_of,
+    type_base_check,
+    type_lca,
 )
 from eqsat.ir._normalize import Copier, is_known, normalized
 from eqsat.ir._op import (
@@ -73,7 +83,7 @@ from eqsat.ir._op import (
 from eqsat.ir._reads import attr_symbols, free_variables, symbols_read, type_symbols, variables_read
 from eqsat.ir._requirements import REQUIRES, requirement_text, size_requirements
 from eqsat.ir._structural import structural_equal, structural_hash
-from eqsat.ir._subtyping import common_type, fits, result_of_call
+from eqsat.ir._subtyping import fits, result_of_call
 from eqsat.ir._tir import (
     PrimFunc,
 )
@@ -108,14 +118,17 @@ from eqsat.ir.script import (
 
 __all__ = [
     "ALL_OPS",
+    "CALL_OPS",
     "REQUIRED",
     "REQUIRES",
     "UNKNOWN_DTYPE",
     "Arg",
     "Attr",
     "AttrKind",
+    "AttrMap",
     "AttrValue",
     "Attrs",
+    "BaseCheck",
     "Binding",
     "BindingBlock",
     "BlockBuilder",
@@ -167,8 +180,8 @@ __all__ = [
     "bind_types",
     "call_primfunc",
     "check_well_formed",
-    "common_type",
     "empty_tensor",
+    "erase_to_well_defined",
     "evaluate_te",
     "fits",
     "free_variables",
@@ -176,6 +189,7 @@ __all__ = [
     "get_func",
     "infer_type",
     "interpret",
+    "is_base_of",
     "is_known",
     "make_call",
     "normalized",
@@ -184,6 +198,7 @@ __all__ = [
     "print_function",
     "print_module",
     "print_primfunc",
+    "printing_to",
     "register_func",
     "register_op",
     "remove_func",
@@ -199,6 +214,8 @@ __all__ = [
     "symbols_read",
     "te",
     "tir",
+    "type_base_check",
+    "type_lca",
     "type_symbols",
     "variables_read",
 ]

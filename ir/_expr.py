@@ -14,13 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._tir import PrimFunc
-from eqsat.ir._types import ObjectType, PrimType, ShapeType, TensorType, TupleType, Type
+from eqsat.ir._types import (
+    PACKED_FUNC,
+    CallableType,
+    ObjectType,
+    PrimType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+)
 from eqsat.shapes import Dim, Shape, dtype_name
 
 if TYPE_CHECKING:
     from eqsat.ir._op import OpDef
 
-AttrValue = None | bool | int | float | str | Dim | tuple["AttrValue", ...]
+
+@dataclass(frozen=True, slots=True)
+class AttrMap:
+    """A dict as an attribute; `kind` is "target" for `T.target({...})`, else ""."""
+
+    items: tuple[tuple[str, AttrValue], ...]
+    kind: str = ""
+
+
+AttrValue = None | bool | int | float | str | Dim | tuple["AttrValue", ...] | AttrMap
 Attrs = Mapping[str, AttrValue]
 
 
@@ -124,7 +142,7 @@ class ExternFunc:
     """A function outside the module, by its registered name."""
 
     name: str
-    type: Type = field(default_factory=ObjectType)
+    type: Type = PACKED_FUNC
     span: Span | None = None
 
 
@@ -251,9 +269,9 @@ class Function:
     span: Span | None = None
 
     @property
-    def type(self) -> Type:
-        """A function value is an object to operators."""
-        return ObjectType()
+    def type(self) -> CallableType:
+        """The function's signature."""
+        return CallableType(tuple(p.type for p in self.params), self.ret_type, self.is_pure)
 
 
 Expr = (

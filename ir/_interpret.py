@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from eqsat.ir._call_ops import CALL_OPS, HOST_CALLS
 from eqsat.ir._expr import (
     Call,
     Constant,
@@ -35,6 +36,7 @@ from eqsat.ir._expr import (
 from eqsat.ir._externs import Extern, get_func
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_call import as_result, call_primfunc, empty_tensor, run_operator
+from eqsat.ir._interpret_host import Partial, check_assertion, print_values, render
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef
 from eqsat.ir._reads import variables_read
@@ -199,14 +201,32 @@ class _Machine:
     def call(self, e: Call, frame: _Frame) -> Any:
         op = e.op
         if isinstance(op, OpDef):
+            if CALL_OPS.get(op.name) is op and op.name in HOST_CALLS:
+                return self.host(op, e, frame)
             if op.operands or not e.args or not _has_callee(op):
                 return self.operator(op, e, frame)
             return self.foreign(op, e, frame)
         callee = self.eval(op, frame)
         return self.apply(callee, [self.eval(a, frame) for a in e.args])
 
+    def host(self, op: OpDef, e: Call, frame: _Frame) -> Any:
+        """Run what the host runs: printing, assertions, the making of closures."""
+        values = [self.eval(a, frame) for a in e.args]
+        match op.name:
+            case "make_closure":
+                return Partial(values[0], tuple(values[1:]))
+            case "render_object":
+                return render(values[0])
+            case "print":
+                print_values(str(e.attrs["format"]), values)
+            case _:
+                check_assertion(values[0], str(e.attrs["format"]), values[1:])
+        return ()
+
     def apply(self, callee: Any, args: Sequence[Any]) -> Any:
         match callee:
+            case Partial(function, first):
+                return self.apply(function, [*first, *args])
             case Function():
                 return self.call_function(callee, args)
             case _Closure(function, frame):

@@ -54,7 +54,7 @@ class Operand:
 
 
 AttrKind = Literal[
-    "int", "ints", "float", "bool", "str", "dtype", "dim", "dims", "floats", "scalar"
+    "int", "ints", "float", "bool", "str", "dtype", "dim", "dims", "floats", "scalar", "dict"
 ]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._expr import (
+    AttrMap,
     AttrValue,
     Binding,
     Call,
@@ -180,9 +181,9 @@ class _RelaxWords:
                 return f"P {dtype}"
             case TupleType(fields):
                 return f"({','.join(map(self._type, fields))})"
-            case CallableType(params, result, is_pure, opaque):
+            case CallableType(params, result, is_pure, opaque, derive_func):
                 inner = ",".join(map(self._type, params))
-                return f"F({inner})->{self._type(result)} {is_pure} {opaque}"
+                return f"F({inner})->{self._type(result)} {is_pure} {opaque} {derive_func}"
             case ObjectType():
                 return "O"
             case _:
@@ -273,5 +274,7 @@ class _RelaxWords:
                 return f"dim {self._dim(value)}"
             case tuple():
                 return tuple(map(self._attr, value))
+            case AttrMap(items, kind):
+                return kind, tuple((k, self._attr(v)) for k, v in items)
             case _:
                 return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eqsat.ir._lattice import BaseCheck, erase_to_well_defined, type_base_check
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     CallableType,
@@ -15,9 +16,8 @@ from eqsat.ir._types import (
     Type,
     TypeCheckError,
     UnknownShape,
-    substitute_type,
 )
-from eqsat.shapes import Dim, Equal, Proof, Shape, SymDim, prove, symbols
+from eqsat.shapes import Dim, Equal, Proof, Shape, SymDim, prove
 
 
 def fits(general: Type, specific: Type) -> Proof:
@@ -93,24 +93,6 @@ def _callable_fits(general: CallableType, specific: CallableType) -> Proof:
     return _weakest([*params, fits(general.result, specific.result)])
 
 
-def common_type(a: Type, b: Type) -> Type:
-    """Return the most precise type that both types are: what the branches of an `If` have."""
-    if a == b or fits(a, b) is Proof.YES:
-        return a
-    if fits(b, a) is Proof.YES:
-        return b
-    match a, b:
-        case (TensorType(), TensorType()):
-            dtype = a.dtype if a.dtype == b.dtype else UNKNOWN_DTYPE
-            return TensorType(UnknownShape(a.ndim if a.ndim == b.ndim else -1), dtype)
-        case (ShapeType(), ShapeType()):
-            return ShapeType(UnknownShape(a.ndim if a.ndim == b.ndim else -1))
-        case (TupleType(x), TupleType(y)) if len(x) == len(y):
-            return TupleType(tuple(common_type(p, q) for p, q in zip(x, y, strict=True)))
-        case _:
-            return ObjectType()
-
-
 def bind_symbols(params: Sequence[Type], args: Sequence[Type]) -> dict[str, Dim]:
     """Return the dims that the bare symbols in `params` have in `args`."""
     env: dict[str, Dim] = {}
@@ -139,26 +121,14 @@ def result_of_call(params: Sequence[Type], result: Type, args: Sequence[Type], w
     A result dim that the arguments do not determine becomes unknown.
 
     Raises:
-        TypeCheckError: the number of arguments is wrong, or one cannot fit.
+        TypeCheckError: the number of arguments is wrong, or one may be of another kind, dtype or
+            rank than its parameter; only what dims may be equal is left to run time.
     """
     if len(params) != len(args):
         raise TypeCheckError(f"{what} takes {len(params)} arguments, got {len(args)}")
     env = bind_symbols(params, args)
-    known = frozenset(env)
     for i, (p, a) in enumerate(zip(params, args, strict=True)):
-        wanted = substitute_type(_erase(p, known), env)
-        if fits(wanted, a) is Proof.NO:
+        wanted = erase_to_well_defined(p, env)
+        if fits(wanted, a) is Proof.NO or type_base_check(p, a) < BaseCheck.DEPENDS_ON_SYMBOLS:
             raise TypeCheckError(f"argument {i} of {what} must be {wanted}, got {a}")
-    return substitute_type(_erase(result, known), env)
-
-
-def _erase(ty: Type, known: frozenset[str]) -> Type:
-    match ty:
-        case TensorType(shape=tuple() as shape) if not symbols(shape) <= known:
-            return TensorType(UnknownShape(len(shape)), ty.dtype, ty.vdevice)
-        case ShapeType(dims=tuple() as shape) if not symbols(shape) <= known:
-            return ShapeType(UnknownShape(len(shape)))
-        case TupleType(fields):
-            return TupleType(tuple(_erase(f, known) for f in fields))
-        case _:
-            return ty
+    return erase_to_well_defined(result, env)

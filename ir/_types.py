@@ -75,6 +75,9 @@ class PrimType:
 
     dtype: str
 
+    def __str__(self) -> str:
+        return f"scalar {self.dtype}"
+
 
 @dataclass(frozen=True, slots=True)
 class TupleType:
@@ -88,18 +91,33 @@ class TupleType:
 
 @dataclass(frozen=True, slots=True)
 class CallableType:
-    """A function value; `params` is () with `opaque` where nothing is known of it."""
+    """A function value; `params` is () with `opaque` where nothing is known of it.
+
+    `derive_func` names TVM's function that derives the result of an opaque one. The symbols of
+    `params` belong to this type: a call binds them.
+    """
 
     params: tuple[Type, ...]
     result: Type
     is_pure: bool = True
     opaque: bool = False
+    derive_func: str = ""
+
+    def __str__(self) -> str:
+        shown = "..." if self.opaque else ", ".join(str(p) for p in self.params)
+        return f"{'' if self.is_pure else 'impure '}callable({shown}) -> {self.result}"
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectType:
     """Any runtime object (`R.Any`, formerly `R.Object`)."""
 
+    def __str__(self) -> str:
+        return "any object"
+
+
+PACKED_FUNC = CallableType((), ObjectType(), is_pure=False, opaque=True)
+"""The type of a function of which nothing is known (`R.PackedFunc`)."""
 
 Type = TensorType | ShapeType | PrimType | TupleType | CallableType | ObjectType
 

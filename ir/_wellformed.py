@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eqsat.ir._call import infer_type
+from eqsat.ir._call_ops import CALL_OPS, is_condition
 from eqsat.ir._expr import (
     Binding,
     BindingBlock,
@@ -32,6 +33,7 @@ from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._subtyping import fits, result_of_call
 from eqsat.ir._tir import Buffer, PrimFunc
 from eqsat.ir._types import (
+    PACKED_FUNC,
     CallableType,
     ObjectType,
     PrimType,
@@ -45,7 +47,7 @@ from eqsat.ir._types import (
 from eqsat.ir._wellformed_tir import check_primfunc
 from eqsat.shapes import Dim, EqsatError, Proof, SymDim, symbols
 
-_TIR_CALLS = ("call_tir", "call_tir_inplace")
+_TIR_CALLS = ("call_tir", "call_tir_inplace", "call_tir_with_grad")
 
 
 def check_well_formed(module: IRModule) -> None:
@@ -91,7 +93,7 @@ class _FunctionCheck:
 
     def function(self, function: Function, scope: _Scope) -> None:
         outer_purity = self._is_pure
-        self._is_pure = function.is_pure
+        self._is_pure = function.is_pure and not function.attrs.get("relax.force_pure", False)
         for p in function.params:
             self._bind(p, scope)
             scope.symbols |= _bare_symbols(p.type)
@@ -137,8 +139,8 @@ class _FunctionCheck:
             self._hidden |= local
 
     def _binding(self, b: Binding, scope: _Scope, is_dataflow: bool) -> None:
-        if isinstance(b.value, (If, Function)) and is_dataflow:
-            raise self._fail("a dataflow block holds no control flow and no function")
+        if isinstance(b.value, If) and is_dataflow:
+            raise self._fail("a dataflow block holds no control flow")
         if isinstance(b.value, If):
             found = self._if(b.value, scope)
         elif isinstance(b.value, Function):
@@ -146,7 +148,7 @@ class _FunctionCheck:
             inner.variables.add(b.var)
             self.function(b.value, inner)
             self._at = b.var.name
-            found = ObjectType()
+            found = b.value.type
         else:
             found = self._expr(b.value, scope, is_dataflow)
         if isinstance(b, MatchCast):
@@ -240,21 +242,44 @@ class _FunctionCheck:
             self._atom(a, scope)
         match call.op:
             case OpDef() as op:
-                if is_dataflow and not op.is_pure:
-                    raise self._fail(f"{op.name} has effects and stands in a dataflow block")
+                if not op.is_pure:
+                    self._effect(op.name, is_dataflow)
                 self._operator_call(op, call)
             case GlobalVar(name):
-                self._global_call(name, self._global(name), call)
+                self._global_call(name, self._global(name), call, is_dataflow)
             case Var() as var:
                 self._use(var, scope)
-            case ExternFunc(name):
-                if is_dataflow:
-                    raise self._fail(
-                        f"external {name} may have effects and stands in a dataflow block"
-                    )
+                self._variable_call(var, call, is_dataflow)
+            case ExternFunc(name, ty):
+                if not (isinstance(ty, CallableType) and ty.is_pure):
+                    self._effect(f"external {name}", is_dataflow)
+
+    def _effect(self, what: str, is_dataflow: bool) -> None:
+        if is_dataflow:
+            raise self._fail(f"{what} may have effects and stands in a dataflow block")
+        if self._is_pure:
+            raise self._fail(
+                f"{what} may have effects and is called from a pure function; declare "
+                "@R.function(pure=False)"
+            )
+
+    def _variable_call(self, var: Var, call: Call, is_dataflow: bool) -> None:
+        ty = var.type
+        if not isinstance(ty, CallableType):
+            raise self._fail(f"{var.name} is called, but is {ty}")
+        if not ty.is_pure:
+            self._effect(var.name, is_dataflow)
+        if ty.opaque:
+            return
+        try:
+            result = result_of_call(ty.params, ty.result, [a.type for a in call.args], var.name)
+        except EqsatError as error:
+            raise self._fail(str(error)) from error
+        if fits(call.type, result) is Proof.NO:
+            raise self._fail(f"{var.name} returns {result}, but the call says {call.type}")
 
     def _operator_call(self, op: OpDef, call: Call) -> None:
-        if not op.operands and call.args:
+        if CALL_OPS.get(op.name) is op:
             self._declared_call(op, call)
             return
         if len(call.args) > len(op.operands):
@@ -281,7 +306,18 @@ class _FunctionCheck:
         raise self._fail(f"operand {name} of {op.name} must be a {kind.name.lower()}, got {ty}")
 
     def _declared_call(self, op: OpDef, call: Call) -> None:
+        if op.name in ("print", "render_object"):
+            return
+        if not call.args:
+            raise self._fail(f"{op.name} needs its first operand")
         callee = call.args[0]
+        if op.name == "assert_op":
+            if not is_condition(callee.type):
+                raise self._fail(f"assert_op needs a boolean scalar, got {callee.type}")
+            return
+        if op.name == "make_closure":
+            self._make_closure(callee, call)
+            return
         if op.name not in _TIR_CALLS or not isinstance(callee, GlobalVar):
             return
         target = self._global(callee.name)
@@ -290,7 +326,9 @@ class _FunctionCheck:
         num_outputs = len(call.type.fields) if isinstance(call.type, TupleType) else 1
         num_outputs = 0 if op.name == "call_tir_inplace" else num_outputs
         given = len(call.args) - 1 + num_outputs
-        if op.name == "call_tir" and given != len(target.params):
+        if op.name == "call_tir_inplace":
+            self._inplace(call)
+        elif given != len(target.params):
             raise self._fail(
                 f"{callee.name} has {len(target.params)} parameters; the call gives "
                 f"{len(call.args) - 1} arguments and {num_outputs} outputs"
@@ -300,6 +338,37 @@ class _FunctionCheck:
         for a, b in zip(tensors, buffers, strict=False):
             self._buffer_argument(callee.name, a.type, b)
 
+    def _inplace(self, call: Call) -> None:
+        """Check that each result has its index: an argument, or -1 for a fresh buffer."""
+        indices = call.attrs["inplace_indices"]
+        listed = indices if isinstance(indices, tuple) else (indices,)
+        num_outputs = len(call.type.fields) if isinstance(call.type, TupleType) else 1
+        if len(listed) != num_outputs:
+            raise self._fail(f"{len(listed)} inplace_indices for {num_outputs} results")
+        given = [i for i in listed if i != -1]
+        if len(set(given)) != len(given) or not all(
+            isinstance(i, int) and 0 <= i < len(call.args) - 1 for i in given
+        ):
+            raise self._fail(
+                f"inplace_indices {list(listed)} are -1 or different arguments, 0 to "
+                f"{len(call.args) - 2}"
+            )
+        if not given:
+            raise self._fail("call_tir_inplace reuses no argument; write call_tir")
+
+    def _make_closure(self, callee: Expr, call: Call) -> None:
+        ty = callee.type
+        if isinstance(callee, GlobalVar):
+            target = self._global(callee.name)
+            ty = PACKED_FUNC if isinstance(target, PrimFunc) else target.type
+        if not isinstance(ty, CallableType):
+            raise self._fail(f"make_closure needs a function, got {ty}")
+        if not ty.opaque and len(call.args) - 1 > len(ty.params):
+            raise self._fail(
+                f"make_closure binds {len(call.args) - 1} arguments of a function that takes "
+                f"{len(ty.params)}"
+            )
+
     def _buffer_argument(self, name: str, ty: Type, buffer: Buffer) -> None:
         assert isinstance(ty, TensorType)
         if ty.dtype not in (buffer.dtype, "void") or ty.ndim not in (len(buffer.shape), -1):
@@ -308,10 +377,14 @@ class _FunctionCheck:
                 f"dims, got {ty}"
             )
 
-    def _global_call(self, name: str, target: Function | PrimFunc | ExternFunc, call: Call) -> None:
+    def _global_call(
+        self, name: str, target: Function | PrimFunc | ExternFunc, call: Call, is_dataflow: bool
+    ) -> None:
         if isinstance(target, PrimFunc):
             raise self._fail(f"{name} is a PrimFunc; call it by call_tir")
         if isinstance(target, ExternFunc):
+            if not (isinstance(target.type, CallableType) and target.type.is_pure):
+                self._effect(name, is_dataflow)
             return
         params = [p.type for p in target.params]
         try:
@@ -320,8 +393,8 @@ class _FunctionCheck:
             raise self._fail(str(error)) from error
         if fits(call.type, result) is Proof.NO:
             raise self._fail(f"{name} returns {result}, but the call says {call.type}")
-        if self._is_pure and not target.is_pure:
-            raise self._fail(f"{name} has effects and is called from a pure function")
+        if not target.is_pure:
+            self._effect(name, is_dataflow)
 
 
 def _dims(ty: Type) -> Iterator[Dim]:

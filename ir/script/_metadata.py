@@ -86,8 +86,8 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def encode_metadata(constants: Sequence[NDArray[np.generic]]) -> str:
-    """Return the JSON text that holds `constants` in order."""
+def encode_metadata(constants: Sequence[NDArray[np.generic]], kind: str = CONSTANTS) -> str:
+    """Return the JSON text that holds `constants` in order, under the key `kind`."""
     nodes: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
 
@@ -99,7 +99,7 @@ def encode_metadata(constants: Sequence[NDArray[np.generic]]) -> str:
             nodes.append(node)
         return seen[key]
 
-    key = add("ffi.String", CONSTANTS)
+    key = add("ffi.String", kind)
     none = add("None")
     items: list[int] = []
     for value in constants:

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable, Sequence
 
 from eqsat.ir._call import Arg, make_call
+from eqsat.ir._call_ops import CALL_OPS
 from eqsat.ir._expr import (
     AttrValue,
     Call,
@@ -26,11 +27,11 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._subtyping import result_of_call
-from eqsat.ir._types import CallableType, ObjectType, PrimType, TupleType, Type
+from eqsat.ir._types import CallableType, PrimType, TupleType, Type
 from eqsat.ir.ops import OperatorError, op
-from eqsat.ir.script._calls import CALL_OPS, DPS_CALLS
 from eqsat.ir.script._context import MODULE, Context
 from eqsat.ir.script._metadata import CONSTANT_KEYS
+from eqsat.ir.script._parse_calls import CallReader
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._parse_values import attribute, constant, scalar_of
 from eqsat.ir.script._syntax import (
@@ -48,7 +49,7 @@ from eqsat.shapes import EqsatError, SymDim, is_dtype
 
 _BINARY: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
-    ast.FloorDiv: "floor_divide", ast.Mod: "mod", ast.Pow: "power", ast.MatMult: "matmul",
+    ast.FloorDiv: "floor_divide", ast.Mod: "mod", ast.Pow: "power",
 }  # fmt: skip
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
@@ -67,6 +68,7 @@ class ExprReader:
         self.hidden: set[str] = set()
         self.types = TypeReader(context.source, names)
         self._bind_value = bind_value
+        self._calls = CallReader(self.types, self.atom, self.shape)
 
     def atom(self, node: ast.expr) -> Expr:
         """Return an expression that may stand as an argument; calls are bound to a name."""
@@ -100,7 +102,7 @@ class ExprReader:
                 return self._operator(node, _BINARY[type(operator)], [left, right])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 if isinstance(operand, ast.Constant) and isinstance(operand.value, float):
-                    return PrimValue(-operand.value, "float32", span)
+                    return PrimValue(-operand.value, "float64", span)
                 return self._operator(node, "negative", [operand])
             case ast.Compare(left=left, ops=[compare], comparators=[right]) if (
                 type(compare) in _COMPARE
@@ -163,7 +165,7 @@ class ExprReader:
             case int() as value:
                 return PrimValue(value, "int64", span)
             case float() as value:
-                return PrimValue(value, "float32", span)
+                return PrimValue(value, "float64", span)
             case str() as value:
                 return StringImm(value, span)
             case None:
@@ -212,9 +214,9 @@ class ExprReader:
         value = self.atom(base)
         index = int_literal(self.source, node.slice, "a tuple index")
         ty = value.type
-        if not isinstance(ty, TupleType) and ty != ObjectType():
+        if not isinstance(ty, TupleType):
             raise self.source.error(node, f"only a tuple has fields; this is {ty}")
-        size = len(ty.fields) if isinstance(ty, TupleType) else index + 1
+        size = len(ty.fields)
         if not 0 <= index < size:
             raise self.source.error(node.slice, f"index {index} of a tuple of {size} fields")
         if isinstance(value, Tuple):
@@ -259,11 +261,9 @@ class ExprReader:
         if not isinstance(function, (Var, GlobalVar, ExternFunc)):
             raise self.source.error(node.func, f"{ast.unparse(node.func)} is not a function")
         ty = function.type
-        if not isinstance(ty, (CallableType, ObjectType)):
+        if not isinstance(ty, CallableType):
             raise self.source.error(node.func, f"{ast.unparse(node.func)} is no function but {ty}")
-        result: Type = ObjectType()
-        if isinstance(ty, CallableType):
-            result = ty.result if ty.opaque else self._result(node, ty, args)
+        result = ty.result if ty.opaque else self._result(node, ty, args)
         return Call(function, args, {}, result, span=span)
 
     def _result(self, node: ast.Call, ty: CallableType, args: Sequence[Expr]) -> Type:
@@ -282,9 +282,7 @@ class ExprReader:
             return PrimValue(self.types.dim(node), name, span)
         return PrimValue(scalar_of(self.source, node, name), name, span)
 
-    def _relax_call(  # noqa: C901 - one case per form
-        self, node: ast.Call, name: str, span: Span
-    ) -> Expr:
+    def _relax_call(self, node: ast.Call, name: str, span: Span) -> Expr:
         match name:
             case "const":
                 return Constant(constant(self.source, self.types, node), span)
@@ -305,14 +303,10 @@ class ExprReader:
                 return NullValue(span)
             case "prim_value":
                 return self._prim_value(self._one(node, "value"), span)
-            case "ExternFunc":
-                return self._extern(node, span)
-            case "call_packed":
-                return self._packed(node, None, span)
-            case _ if name in DPS_CALLS:
-                return self._dps(node, CALL_OPS[name], span)
+            case "ExternFunc" | "call_packed":
+                return self._calls.call(node, name, span)
             case _ if name in CALL_OPS:
-                return self._packed(node, CALL_OPS[name], span)
+                return self._calls.call(node, name, span)
             case _:
                 return self._operator_call(node, self.operator(node.func, name))
 
@@ -326,110 +320,6 @@ class ExprReader:
         if not isinstance(value, PrimValue):
             raise self.source.error(node, f"{ast.unparse(node)} is not a scalar")
         return value
-
-    def _extern(self, node: ast.Call, span: Span) -> ExternFunc:
-        bound = bind(self.source, node, "name ty")
-        name = text_literal(self.source, required(self.source, node, bound, "name"), "the name")
-        return ExternFunc(
-            name, self.types.type(bound["ty"]) if "ty" in bound else ObjectType(), span
-        )
-
-    def _callee(self, node: ast.expr) -> Expr:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return ExternFunc(node.value, span=self.source.span(node))
-        return self.atom(node)
-
-    def _dps(self, node: ast.Call, operator: OpDef, span: Span) -> Expr:
-        given = keywords(self.source, node)
-        if "out_sinfo" in given:
-            given["out_ty"] = given.pop("out_sinfo")
-        extra = {a.name for a in operator.attrs}
-        names = ["func", "args", *extra, "out_ty"]
-        bound = {**dict(zip(names, node.args, strict=False)), **given}
-        bound |= {"func": bound.pop("gvar")} if "gvar" in bound else {}
-        for name in set(bound) - {*names, "tir_vars"}:
-            raise self.source.error(node, f"R.{operator.name} has no argument {name}")
-        callee_node, out_node = (bound.get(n) for n in ("func", "out_ty"))
-        if callee_node is None or out_node is None or len(node.args) > len(names):
-            raise self.source.error(
-                node, f"R.{operator.name} takes (function, arguments, out_ty=...)"
-            )
-        function = self._callee(callee_node)
-        wanted = ExternFunc if operator.name == "call_dps_packed" else GlobalVar
-        if not isinstance(function, (wanted, Var)):
-            raise self.source.error(
-                callee_node, f"R.{operator.name} cannot call {ast.unparse(callee_node)}"
-            )
-        args = self._dps_args(bound.get("args"))
-        if "tir_vars" in bound:
-            shape = self.atom(bound["tir_vars"])
-            fields = shape.dims if isinstance(shape, ShapeExpr) else ()
-            args = (*args, *(PrimValue(d, span=span) for d in fields))
-        attrs = self._attributes(node, operator, bound)
-        out = self._out_type(out_node)
-        return Call(operator, (function, *args), attrs, out, span=span)
-
-    def _dps_args(self, node: ast.expr | None) -> tuple[Expr, ...]:
-        if node is None:
-            return ()
-        items = sequence(node)
-        if items is not None:
-            return tuple(map(self.atom, items))
-        value = self.atom(node)
-        return value.fields if isinstance(value, Tuple) else (value,)
-
-    def _out_type(self, node: ast.expr) -> Type:
-        items = sequence(node)
-        if items is None:
-            return self.types.type(node)
-        types = tuple(map(self.types.type, items))
-        return types[0] if len(types) == 1 else TupleType(types)
-
-    def _attributes(
-        self, node: ast.Call, operator: OpDef, bound: dict[str, ast.expr]
-    ) -> dict[str, AttrValue]:
-        attrs: dict[str, AttrValue] = {}
-        for a in operator.attrs:
-            value = required(self.source, node, bound, a.name)
-            attrs[a.name] = attribute(self.types, value, a, operator.name)
-        return attrs
-
-    def _packed(self, node: ast.Call, operator: OpDef | None, span: Span) -> Expr:
-        given = keywords(self.source, node)
-        types_node = given.pop("ty_args", given.pop("sinfo_args", None))
-        what = operator.name if operator else "call_packed"
-        extra = operator.attrs if operator else ()
-        for name in set(given) - {a.name for a in extra}:
-            raise self.source.error(given[name], f"R.{what} has no argument {name}")
-        attrs = self._attributes(node, operator, given) if operator else {}
-        if not node.args:
-            raise self.source.error(node, f"R.{what} needs a function")
-        function = self._callee(node.args[0])
-        rest = node.args[1:]
-        if (
-            what.startswith("invoke")
-            and len(rest) == 1
-            and (items := sequence(rest[0])) is not None
-        ):
-            rest = items
-        args = tuple(map(self.atom, rest))
-        types = self._type_arguments(types_node)
-        result: Type = ObjectType()
-        if types:
-            result = types[0] if len(types) == 1 else TupleType(types)
-        if operator is None:
-            if not isinstance(function, (ExternFunc, Var)):
-                raise self.source.error(
-                    node.args[0], "R.call_packed takes a function's registered name"
-                )
-            return Call(function, args, {}, result, types, span)
-        return Call(operator, (function, *args), attrs, result, types, span)
-
-    def _type_arguments(self, node: ast.expr | None) -> tuple[Type, ...]:
-        if node is None or is_none(node):
-            return ()
-        items = sequence(node)
-        return tuple(map(self.types.type, [node] if items is None else items))
 
     def _operator_call(self, node: ast.Call, operator: OpDef) -> Call:
         signature = " ".join(
@@ -450,13 +340,16 @@ class ExprReader:
         return self.make(node, operator, args, attrs)
 
     def _operand(self, node: ast.expr, kind: OperandKind) -> Expr:
+        return self.shape(node) if kind is OperandKind.SHAPE else self.atom(node)
+
+    def shape(self, node: ast.expr) -> Expr:
+        """Return a value where a shape is wanted: a display of dims, one dim, or any expression."""
         items = sequence(node)
-        if kind is OperandKind.SHAPE and items is not None:
-            span = self.source.span(node)
-            return ShapeExpr(tuple(map(self.types.dim, items)), span)
-        if kind is OperandKind.SHAPE and callee(node) == "":
-            value = self.atom(node)
-            if isinstance(value, PrimValue) and not isinstance(value.value, float):
-                return ShapeExpr((value.value,), value.span)
-            return value
-        return self.atom(node)
+        if items is not None:
+            return ShapeExpr(tuple(map(self.types.dim, items)), self.source.span(node))
+        value = self.atom(node)
+        match value:
+            case PrimValue(int() | SymDim() as dim) if callee(node) == "":
+                return ShapeExpr((dim,), value.span)
+            case _:
+                return value

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from eqsat.ir._call_ops import UNIT, is_condition
 from eqsat.ir._expr import (
     AttrValue,
     Binding,
@@ -19,13 +21,13 @@ from eqsat.ir._expr import (
     Var,
     VarBinding,
 )
-from eqsat.ir._subtyping import common_type, fits
+from eqsat.ir._lattice import BaseCheck, erase_to_well_defined, type_base_check, type_lca
+from eqsat.ir._subtyping import fits
 from eqsat.ir._types import (
-    UNKNOWN_DTYPE,
     CallableType,
     ObjectType,
     PrimType,
-    TensorType,
+    TupleType,
     Type,
     TypeCheckError,
 )
@@ -33,6 +35,7 @@ from eqsat.ir.script._context import MODULE, Context, type_params
 from eqsat.ir.script._parse_expr import ExprReader
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._print_types import TypePrinter
+from eqsat.ir.script._symbols import dims_of_type
 from eqsat.ir.script._syntax import (
     attributes,
     bind,
@@ -41,10 +44,13 @@ from eqsat.ir.script._syntax import (
     dotted,
     keywords,
     required,
+    sequence,
 )
-from eqsat.shapes import Proof, SymDim, is_symbol_name, sym
+from eqsat.shapes import Dim, Proof, SymDim, is_symbol_name, sym
 
-_SYMBOLS = ("T.int64", "T.var", "T.Var", "T.int32", "T.SizeVar")
+_SYMBOLS = (
+    "T.int64", "T.var", "T.Var", "T.int32", "T.SizeVar", "T.size_var", "TypeVar", "typing.TypeVar",
+)  # fmt: skip
 _FUNCTION_OPTIONS = {"pure", "private", "check_well_formed", "is_pure", "is_private"}
 
 
@@ -95,8 +101,12 @@ def _symbol_of_prim(node: ast.expr) -> str:
 class FunctionReader:
     """Reads the body of one function, or of one branch of an `if` in it."""
 
-    def __init__(self, context: Context, names: dict[str, object]) -> None:
+    def __init__(
+        self, context: Context, names: dict[str, object], outer: Mapping[str, Dim] | None = None
+    ) -> None:
         self._context = context
+        self._outer = dict(outer or {})
+        self._known: dict[str, Dim] = {}
         self._source = context.source
         self._names = names
         self._exprs = ExprReader(context, names, self._fresh)
@@ -117,6 +127,8 @@ class FunctionReader:
         """
         options = self._options(node)
         params, declared = read_signature(self._context, node, self._names)
+        signature = {**self._outer, **_symbols_of(params)}
+        self._known = dict(signature)
         result: Expr | None = None
         for i, statement in enumerate(node.body):
             if isinstance(statement, ast.Return):
@@ -137,12 +149,21 @@ class FunctionReader:
             node.name,
             params,
             body,
-            declared if declared is not None else result.type,
+            declared if declared is not None else erase_to_well_defined(result.type, signature),
             is_pure=options.get("pure", options.get("is_pure", True)),
             is_private=options.get("private", options.get("is_private", False)),
             attrs=self._attrs,
             span=self._source.span(node),
         )
+
+    def _erased(self, ty: Type) -> Type:
+        """Return `ty` without the symbols that are only known further inside."""
+        return erase_to_well_defined(ty, self._known)
+
+    def is_pure(self, node: ast.FunctionDef) -> bool:
+        """Return the purity that the decorator of a function declares."""
+        options = self._options(node)
+        return options.get("pure", options.get("is_pure", True))
 
     def _options(self, node: ast.FunctionDef) -> dict[str, bool]:
         for decorator in node.decorator_list:
@@ -192,6 +213,8 @@ class FunctionReader:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self._assign(node, name, value, None)
+            case ast.Assign(targets=[ast.Tuple() | ast.List() as target], value=value):
+                self._unpack(node, target, value)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 self._assign(node, name, value, node.annotation)
             case ast.Expr(value=value):
@@ -205,9 +228,7 @@ class FunctionReader:
             case ast.Pass():
                 pass
             case ast.Assign():
-                raise self._source.error(
-                    node, "bind the tuple to one name and take fields by t[0], t[1]"
-                )
+                raise self._source.error(node, "a binding has one name on its left")
             case ast.Return():
                 raise self._source.error(node, "return stands once, at the end of the function")
             case ast.For() | ast.While():
@@ -233,10 +254,33 @@ class FunctionReader:
                 self._names[name] = sym(name)
             return
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
-            self._match_cast(name, value)
+            var = self._match_cast(name, value)
+            if annotation is not None:
+                declared = self._exprs.types.type(annotation)
+                if type_base_check(declared, var.type) is not BaseCheck.PASS:
+                    self._mismatch(annotation, declared, var.type)
             return
         read = self._exprs.value(value)
         self._define(name, read, self._declared(annotation, read.type))
+
+    def _unpack(self, node: ast.Assign, target: ast.Tuple | ast.List, value: ast.expr) -> None:
+        """Read `a, b = x, y` and `a, b = t` for a variable `t` of a tuple type."""
+        names = [t.id for t in target.elts if isinstance(t, ast.Name)]
+        if len(names) != len(target.elts):
+            raise self._source.error(target, "the left of a binding holds plain names")
+        items = sequence(value)
+        if items is None and isinstance(value, ast.Name):
+            bound = self._names.get(value.id)
+            if isinstance(bound, Var) and isinstance(bound.type, TupleType):
+                items = [_field_of(value, k) for k in range(len(bound.type.fields))]
+        if items is None:
+            raise self._source.error(
+                node, "bind the tuple to one name and take fields by t[0], t[1]"
+            )
+        if len(items) != len(names):
+            raise self._source.error(node, f"{len(names)} names for {len(items)} values")
+        for name, item in zip(names, items, strict=True):
+            self._assign(node, name, item, None)
 
     def _is_module_name(self, name: str) -> bool:
         return name == self._context.module_name or self._names.get(name) is MODULE
@@ -274,6 +318,7 @@ class FunctionReader:
         if fits(ty, value.type) is Proof.NO:
             self._mismatch(ty_node, ty, value.type)
         var = Var(name, ty, is_dataflow=self._in_dataflow, span=self._source.span(node))
+        self._known.update(_symbols_of([var]))
         self._bindings.append(MatchCast(var, value, ty))
         self._names[name] = var
         self._exprs.hidden.discard(name)
@@ -289,6 +334,11 @@ class FunctionReader:
             if callee(value) == "R.output":
                 raise self._source.error(node, "R.output stands at the end of a dataflow block")
             read = self._exprs.value(value)
+            if read.type != UNIT:
+                shown = TypePrinter().type(read.type)
+                raise self._source.error(
+                    node, f"only what returns nothing may stand alone; bind this {shown} to a name"
+                )
             self._define("_", read, read.type)
         else:
             raise self._source.error(node, "this expression has no effect; bind it to a name")
@@ -299,7 +349,7 @@ class FunctionReader:
         self._close_block(False)
         self._in_dataflow = True
         before = dict(self._names)
-        outputs: list[str] | None = None
+        outputs: list[str] = []
         for i, statement in enumerate(node.body):
             value = statement.value if isinstance(statement, ast.Expr) else None
             if callee(value) == "R.output" and isinstance(value, ast.Call):
@@ -309,11 +359,9 @@ class FunctionReader:
                     )
                 outputs = [self._output(a) for a in value.args]
                 break
-            if isinstance(statement, (ast.If, ast.With, ast.FunctionDef)):
+            if isinstance(statement, (ast.If, ast.With)):
                 raise self._source.error(statement, "a dataflow block holds bindings only")
             self._statement(statement)
-        if outputs is None:
-            raise self._source.error(node, "the dataflow block has no R.output(...)")
         self._in_dataflow = False
         self._close_block(True)
         self._leave_dataflow(before, outputs)
@@ -340,17 +388,21 @@ class FunctionReader:
         names = dict(self._names)
         params, declared = read_signature(self._context, node, dict(names))
         if declared is not None:
-            ty = CallableType(tuple(p.type for p in params), declared)
-            names[node.name] = Var(node.name, ty)
-        function = FunctionReader(self._context, names).function(node)
+            is_pure = self.is_pure(node)
+            ty = CallableType(tuple(p.type for p in params), declared, is_pure)
+            names[node.name] = Var(node.name, ty, is_dataflow=self._in_dataflow)
+        function = FunctionReader(self._context, names, self._known).function(node)
         result = CallableType(
             tuple(p.type for p in function.params), function.ret_type, function.is_pure
         )
-        var = names[node.name] if declared is not None else Var(node.name, result)
+        var = names[node.name] if declared is not None else self._local(node.name, result)
         assert isinstance(var, Var)
         var.type = result
         self._bindings.append(VarBinding(var, function))
         self._names[node.name] = var
+
+    def _local(self, name: str, ty: Type) -> Var:
+        return Var(name, ty, is_dataflow=self._in_dataflow)
 
     # --- if ---------------------------------------------------------------------------------
 
@@ -360,7 +412,7 @@ class FunctionReader:
                 node, "a dataflow block has no control flow; put the `if` outside"
             )
         condition = self._exprs.atom(node.test)
-        if not _is_condition(condition.type):
+        if not is_condition(condition.type):
             error = TypeCheckError(
                 f"a condition is a boolean scalar, got {TypePrinter().type(condition.type)}"
             )
@@ -373,12 +425,13 @@ class FunctionReader:
             raise self._source.error(
                 node, f"both branches must end by binding one name, not {then_name} and {else_name}"
             )
-        ty = common_type(then_branch.type, else_branch.type)
+        ty = self._erased(type_lca(then_branch.type, else_branch.type))
         value = If(condition, then_branch, else_branch, ty, self._source.span(node))
         return self._define(then_name, value, ty)
 
     def _branch(self, statements: list[ast.stmt]) -> tuple[str, SeqExpr]:
-        reader = FunctionReader(self._context, dict(self._names))
+        reader = FunctionReader(self._context, dict(self._names), self._outer)
+        reader._known = dict(self._known)
         reader._exprs.hidden |= self._exprs.hidden
         reader._counter = self._counter
         for statement in statements[:-1]:
@@ -408,13 +461,17 @@ class FunctionReader:
         return name, read
 
 
-def _is_condition(ty: Type) -> bool:
-    match ty:
-        case TensorType():
-            return ty.dtype in ("bool", UNKNOWN_DTYPE) and ty.ndim in (0, -1)
-        case PrimType(dtype):
-            return dtype == "bool"
-        case ObjectType():
-            return True
-        case _:
-            return False
+def _field_of(node: ast.Name, index: int) -> ast.expr:
+    constant = ast.copy_location(ast.Constant(index), node)
+    return ast.copy_location(ast.Subscript(node, constant, ast.Load()), node)
+
+
+def _symbols_of(variables: Sequence[Var]) -> dict[str, Dim]:
+    """Return the symbols that the types of `variables` define, each standing for itself."""
+    dims = [d for v in variables for d in dims_of_type(v.type)]
+    found = {name: sym(name) for d in dims if isinstance(d, SymDim) for name in sorted(d.symbols)}
+    return {**found, **{v.name: sym(v.name) for v in variables if _is_symbol(v)}}
+
+
+def _is_symbol(var: Var) -> bool:
+    return var.type == PrimType("int64") and is_symbol_name(var.name)

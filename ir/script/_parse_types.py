@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from eqsat.ir._expr import Var
 from eqsat.ir._types import (
+    PACKED_FUNC,
     UNKNOWN_DTYPE,
     CallableType,
     ObjectType,
@@ -82,10 +83,8 @@ class TypeReader:
                 return TupleType(())
             case "R.Any" | "R.Object":
                 return ObjectType()
-            case "R.Callable":
-                return CallableType((), ObjectType(), is_pure=False, opaque=True)
-            case "R.PackedFunc":
-                return CallableType((), ObjectType(), is_pure=False, opaque=True)
+            case "R.Callable" | "R.PackedFunc":
+                return PACKED_FUNC
             case _ if name.startswith("T.") and is_dtype(name[2:]):
                 return PrimType(name[2:])
             case _:
@@ -148,7 +147,13 @@ class TypeReader:
         return TensorType(shape, dtype, vdevice)
 
     def _vdevice(self, node: ast.expr) -> str:
-        return text_literal(self.source, node, "vdevice")
+        """Return "target:index:scope" in full, which is how TVM prints it."""
+        parts = text_literal(self.source, node, "vdevice").split(":")
+        if len(parts) > 3 or not parts[0] or (len(parts) > 1 and not parts[1].isdecimal()):
+            raise self.source.error(
+                node, 'a device is "target", "target:index" or "target:index:scope"'
+            )
+        return ":".join([*parts, *("0", "global")[len(parts) - 1 :]])
 
     def _ndim(self, node: ast.expr) -> int:
         ndim = int_literal(self.source, node, "ndim")
@@ -202,7 +207,8 @@ class TypeReader:
         result = self.type(bound["ret"], declare=declare) if "ret" in bound else ObjectType()
         is_pure = "purity" in bound and bool_literal(self.source, bound["purity"], "purity")
         if "params" not in bound or is_none(bound["params"]):
-            return CallableType((), result, is_pure, opaque=True)
+            derive = self._derive_func(bound["derive_func"]) if "derive_func" in bound else ""
+            return CallableType((), result, is_pure, opaque=True, derive_func=derive)
         items = sequence(bound["params"])
         if items is None:
             items = [bound["params"]]
@@ -210,6 +216,9 @@ class TypeReader:
         is_pure = is_pure or "purity" not in bound
         params = tuple(self.type(p, declare=declare) for p in items)
         return CallableType(params, result, is_pure)
+
+    def _derive_func(self, node: ast.expr) -> str:
+        return "" if is_none(node) else text_literal(self.source, node, "derive_func")
 
     def _prim(self, node: ast.Call) -> Type:
         bound = bind(self.source, node, "dtype value")

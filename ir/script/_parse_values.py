@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._expr import AttrValue
+from eqsat.ir._expr import AttrMap, AttrValue
 from eqsat.ir._op import Attr
 from eqsat.ir._types import UNKNOWN_DTYPE
 from eqsat.ir.script._parse_types import TypeReader
@@ -99,6 +99,8 @@ def attribute(  # noqa: C901 - one case per kind
                 raise source.error(node, f"{what} must be True or False, got {value!r}")
             return bool(value)
         case "str":
+            if callee(node) == "T.index_map" and isinstance(node, ast.Call) and node.args:
+                node = node.args[0]
             if isinstance(node, ast.Lambda):
                 return ast.unparse(node)
             value = literal(source, node, what)
@@ -107,6 +109,11 @@ def attribute(  # noqa: C901 - one case per kind
             return value
         case "scalar":
             return _scalar(types, node, what)
+        case "dict":
+            value = literal(source, node, what)
+            if not isinstance(value, AttrMap):
+                raise source.error(node, f"{what} must be a dict, got {value!r}")
+            return value
 
 
 def _items(node: ast.expr) -> list[ast.expr] | None:

@@ -7,14 +7,15 @@ import ast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._expr import AttrValue, ExternFunc, Function, IRModule, Span
+from eqsat.ir._expr import AttrMap, AttrValue, ExternFunc, Function, IRModule, Span
 from eqsat.ir._tir import PrimFunc
-from eqsat.ir._types import CallableType, ObjectType
+from eqsat.ir._types import PACKED_FUNC, CallableType
 from eqsat.ir.script._context import Context
 from eqsat.ir.script._metadata import MetadataError, decode_metadata
 from eqsat.ir.script._parse_relax import FunctionReader, read_signature
 from eqsat.ir.script._parse_tir import TirReader
 from eqsat.ir.script._parse_types import TypeReader
+from eqsat.ir.script._print_types import DUMMY_INFO, json_text
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
     attributes,
@@ -22,6 +23,7 @@ from eqsat.ir.script._syntax import (
     callee,
     dotted,
     int_literal,
+    literal,
     required,
     sequence,
     text_literal,
@@ -110,7 +112,8 @@ class _ModuleReader:
 
     def _check_class(self, node: ast.ClassDef) -> None:
         names = [dotted(d) or callee(d) for d in node.decorator_list]
-        if names != ["I.ir_module"] or node.bases or node.keywords:
+        bases = [dotted(b) for b in node.bases]
+        if names != ["I.ir_module"] or node.keywords or bases not in ([], ["BasePyModule"]):
             raise self._source.error(
                 node, "a module is a class with the one decorator @I.ir_module"
             )
@@ -143,7 +146,7 @@ class _ModuleReader:
         bound = bind(self._source, call, "name ty")
         name = text_literal(self._source, required(self._source, call, bound, "name"), "the name")
         types = TypeReader(self._source, dict(self._context.type_vars))
-        ty = types.type(bound["ty"]) if "ty" in bound else ObjectType()
+        ty = types.type(bound["ty"]) if "ty" in bound else PACKED_FUNC
         return ExternFunc(name, ty, self._source.span(call))
 
     def _read_global_infos(self, call: ast.Call) -> None:
@@ -158,11 +161,17 @@ class _ModuleReader:
             self._global_infos[kind] = tuple(self._global_info(i) for i in items)
 
     def _global_info(self, node: ast.expr) -> str:
+        if callee(node) == "I.dummy_global_info":
+            return DUMMY_INFO
         if callee(node) != "I.vdevice" or not isinstance(node, ast.Call):
             return text_literal(self._source, node, "a global info")
         bound = bind(self._source, node, "target vdevice_id memory_scope")
-        target = required(self._source, node, bound, "target")
-        parts = [text_literal(self._source, target, "the target")]
+        target = literal(self._source, required(self._source, node, bound, "target"), "the target")
+        if isinstance(target, AttrMap):
+            target = json_text(target)
+        if not isinstance(target, str):
+            raise self._source.error(node, "a target is a string or a dict")
+        parts = [target]
         if "vdevice_id" in bound:
             parts.append(str(int_literal(self._source, bound["vdevice_id"], "vdevice_id")))
         if "memory_scope" in bound:
@@ -208,7 +217,7 @@ class _ModuleReader:
             return self._signatures[name]
         if name in self._extern:
             ty = self._extern[name].type
-            return ty if isinstance(ty, CallableType) else _ANY
+            return ty if isinstance(ty, CallableType) else PACKED_FUNC
         node = self._definitions.get(name)
         if node is None:
             return None
@@ -217,11 +226,11 @@ class _ModuleReader:
 
     def _read_signature(self, name: str, node: ast.FunctionDef, use: ast.AST) -> CallableType:
         if self._is_primfunc(node):
-            return _ANY
+            return PACKED_FUNC
         params, result = read_signature(self._context, node, dict(self._context.type_vars))
         types = tuple(p.type for p in params)
         if result is not None:
-            return CallableType(types, result)
+            return CallableType(types, result, FunctionReader(self._context, {}).is_pure(node))
         if name in self._reading:
             raise self._source.error(
                 use, f"{name} calls itself, so it needs a result type: def ... -> type"
@@ -230,6 +239,3 @@ class _ModuleReader:
         function = self._functions[name]
         assert isinstance(function, Function)
         return CallableType(types, function.ret_type, function.is_pure)
-
-
-_ANY = CallableType((), ObjectType(), is_pure=False, opaque=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._call_ops import CLOSURE_CALLS, DPS_CALLS, HOST_CALLS, PACKED_CALLS
 from eqsat.ir._expr import (
     Binding,
     BindingBlock,
@@ -31,12 +33,12 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._types import PrimType, TupleType
-from eqsat.ir.script._calls import DPS_CALLS, PACKED_CALLS
+from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.ir.script._metadata import CONSTANTS
 from eqsat.ir.script._names import Names, legal
 from eqsat.ir.script._print_types import TypePrinter, number, string
 from eqsat.ir.script._symbols import symbols_of_function
-from eqsat.shapes import sym
+from eqsat.shapes import Dim, sym
 
 INDENT = "    "
 
@@ -44,7 +46,8 @@ INDENT = "    "
 class Constants:
     """The constants that a script keeps in its metadata."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = CONSTANTS) -> None:
+        self.key = key
         self.values: list[NDArray[np.generic]] = []
         self._by_id: dict[int, int] = {}
 
@@ -53,7 +56,7 @@ class Constants:
         if id(value) not in self._by_id:
             self._by_id[id(value)] = len(self.values)
             self.values.append(value)
-        return f'metadata["{CONSTANTS}"][{self._by_id[id(value)]}]'
+        return f'metadata["{self.key}"][{self._by_id[id(value)]}]'
 
 
 def scalar_text(value: NDArray[np.generic]) -> str | None:
@@ -78,13 +81,19 @@ def scalar_text(value: NDArray[np.generic]) -> str | None:
 class RelaxPrinter:
     """Prints one function; `globals_` maps function names to the names printed."""
 
-    def __init__(self, constants: Constants, globals_: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        constants: Constants,
+        globals_: Mapping[str, str] | None = None,
+        dialect: Dialect = LATEST,
+    ) -> None:
+        self._dialect = dialect
         self._constants = constants
         self._globals = dict(globals_ or {})
         self._lines: list[str] = []
         self._vars: dict[Var, str] = {}
         self._names = Names()
-        self._types = TypePrinter()
+        self._types = TypePrinter(dialect=dialect)
 
     def function(self, function: Function, name: str, depth: int = 0) -> list[str]:
         """Return the lines of a function."""
@@ -92,7 +101,7 @@ class RelaxPrinter:
         names = Names()
         renamed = {s: sym(names.take(s)) for s in symbols}
         shown = [str(renamed[s]) for s in symbols]
-        self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)})
+        self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)}, self._dialect)
         self._names = names
         return self._function(function, name, depth, shown)
 
@@ -153,6 +162,9 @@ class RelaxPrinter:
         elif isinstance(value, Function):
             name = self._define(binding.var)
             self._function(value, name, depth, ())
+        elif binding.var.name == "_" and binding.var.type == TupleType(()) and is_effect(value):
+            self._define(binding.var)
+            self._emit(depth, self._value(value))
         elif isinstance(value, Call) and _declares_type(value):
             text = self._value(value)
             self._emit(depth, f"{self._define(binding.var)} = {text}")
@@ -217,11 +229,16 @@ class RelaxPrinter:
 
     def _prim_value(self, e: PrimValue) -> str:
         if isinstance(e.value, float):
-            return f"T.{e.dtype}({number(e.value)})"
+            spelled = repr(e.value) if math.isfinite(e.value) else f'"{e.value}"'
+            return self._scalar(f"T.{e.dtype}({spelled})")
         text = self._types.dim(e.value)
         if e.dtype == "int64":
             return f"R.prim_value({text})"
-        return f"T.{e.dtype}({bool(e.value) if e.dtype == 'bool' else text})"
+        return self._scalar(f"T.{e.dtype}({bool(e.value) if e.dtype == 'bool' else text})")
+
+    def _scalar(self, text: str) -> str:
+        """Return a scalar; before 0.26 it is wrapped to be a Relax value."""
+        return f"R.prim_value({text})" if self._dialect.wraps_scalars else text
 
     def _tuple(self, fields: Sequence[Expr]) -> str:
         comma = "," if len(fields) == 1 else ""
@@ -232,11 +249,15 @@ class RelaxPrinter:
             case OpDef(name=name) if name in DPS_CALLS:
                 return self._dps_call(name, call)
             case OpDef(name=name) if name in PACKED_CALLS:
-                return self._packed_call(f"R.{name}", call.args[0], call.args[1:], call)
+                return self._packed_call(name, call.args[0], call.args[1:], call)
+            case OpDef(name=name) if name in HOST_CALLS:
+                return self._host_call(name, call)
             case OpDef() as op:
                 return self._operator(op, call)
             case ExternFunc() as function:
-                return self._packed_call("R.call_packed", function, call.args, call)
+                return self._packed_call("call_packed", function, call.args, call)
+            case GlobalVar() | Var() as function if call.ty_args:
+                return self._packed_call("call_packed", function, call.args, call)
             case GlobalVar() | Var() as function:
                 return f"{self._value(function)}({', '.join(map(self._value, call.args))})"
             case _:
@@ -252,15 +273,40 @@ class RelaxPrinter:
         out = self._types.type(call.type)
         if isinstance(call.type, TupleType) and len(call.type.fields) != 1:
             out = f"[{', '.join(map(self._types.type, call.type.fields))}]"
-        arguments = [self._callee(call.args[0]), self._tuple(call.args[1:])]
-        return f"R.{name}({', '.join([*arguments, *self._extra(call), f'out_ty={out}'])})"
+        function, args = self._callee(call.args[0]), list(call.args[1:])
+        extra = self._extra(call)
+        if self._dialect.has_tir_vars and name != "call_py_func":
+            args, scalars = _trailing_scalars(args)
+            if scalars:
+                extra.append(
+                    f"tir_vars=R.shape([{', '.join(self._types.dim(d) for d in scalars)}])"
+                )
+        word = self._dialect.out_type
+        parts = [function, self._arguments(args), *extra, f"{word}={out}"]
+        return f"R.{name}({', '.join(parts)})"
+
+    def _arguments(self, args: Sequence[Expr]) -> str:
+        return self._tuple(args) if args else "R.tuple()"
 
     def _packed_call(self, name: str, function: Expr, args: Sequence[Expr], call: Call) -> str:
         types = call.ty_args or (call.type,)
         shown = ", ".join(self._types.type(t) for t in types)
-        arguments = [self._callee(function), *map(self._value, args), *self._extra(call)]
         comma = "," if len(types) == 1 else ""
-        return f"{name}({', '.join([*arguments, f'ty_args=({shown}{comma})'])})"
+        listed = f"{self._dialect.type_args}=({shown}{comma})"
+        operands = [*map(self._value, args)]
+        if name in (*CLOSURE_CALLS, "call_builtin_with_ctx"):
+            operands = [self._tuple(args) if args else "R.tuple()"]
+        parts = [self._callee(function), *operands, *self._extra(call), listed]
+        return f"R.{name}({', '.join(parts)})"
+
+    def _host_call(self, name: str, call: Call) -> str:
+        args = list(map(self._value, call.args))
+        if name == "make_closure":
+            args = [args[0], self._arguments(call.args[1:])]
+        if name == "assert_op" and len(args) > 2:
+            args = [args[0], f"[{', '.join(args[1:])}]"]
+        args += [f"{k}={self._types.attribute(v)}" for k, v in call.attrs.items()]
+        return f"R.{name}({', '.join(args)})"
 
     def _operator(self, op: OpDef, call: Call) -> str:
         arguments: list[str] = []
@@ -282,6 +328,20 @@ class RelaxPrinter:
                     text = f"T.float32({text})"
                 arguments.append(f"{attr.name}={text}")
         return f"R.{op.name}({', '.join(arguments)})"
+
+
+def is_effect(value: Expr) -> bool:
+    """Say whether `value` may stand as a statement of its own."""
+    return isinstance(value, Call) and not (isinstance(value.op, OpDef) and value.op.is_pure)
+
+
+def _trailing_scalars(args: list[Expr]) -> tuple[list[Expr], list[Dim]]:
+    """Split the integers off the end of the arguments: they were `tir_vars` once."""
+    count = len(args)
+    while count and isinstance(last := args[count - 1], PrimValue) and last.dtype == "int64":
+        count -= 1
+    dims = [a.value for a in args[count:] if isinstance(a, PrimValue)]
+    return args[:count], [d for d in dims if not isinstance(d, float)]
 
 
 def _declares_type(call: Call) -> bool:

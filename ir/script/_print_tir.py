@@ -36,6 +36,7 @@ from eqsat.ir._tir import (
     shape_var,
 )
 from eqsat.ir._visit import walk
+from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.ir.script._intrinsics import is_spelled
 from eqsat.ir.script._names import Names
 from eqsat.ir.script._print_types import TypePrinter, string
@@ -55,7 +56,8 @@ _ATOM = 12
 class TirPrinter:
     """Prints one PrimFunc."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = LATEST) -> None:
+        self._dialect = dialect
         self._lines: list[str] = []
         self._names = Names()
         self._vars: dict[Var, str] = {}
@@ -65,7 +67,8 @@ class TirPrinter:
     def function(self, function: PrimFunc, name: str, depth: int = 0) -> list[str]:
         """Return the lines of a function."""
         options = ["private=True"] if function.is_private else []
-        self._emit(depth, f"@T.prim_func({', '.join([*options, 's_tir=True'])})")
+        options += ["s_tir=True"] if self._dialect.has_s_tir else []
+        self._emit(depth, f"@T.prim_func({', '.join(options)})" if options else "@T.prim_func")
         symbols = shape_symbols(function)
         # Symbols keep their names, everything else makes way.
         for var in symbols:
@@ -75,7 +78,11 @@ class TirPrinter:
         self._emit(depth, f"def {name}({', '.join(shown)}):")
         inner = depth + 1
         if function.attrs:
-            attrs = TypePrinter().attributes(function.attrs)
+            named = {
+                self._dialect.noalias if k == "tirx.noalias" else k: v
+                for k, v in function.attrs.items()
+            }
+            attrs = TypePrinter().attributes(named)
             self._emit(inner, f"T.func_attr({attrs})")
         for var in symbols:
             if var not in function.params:
@@ -83,7 +90,7 @@ class TirPrinter:
         for buffer, handle in matched:
             target = self._name_buffer(buffer)
             self._emit(inner, f"{target} = T.match_buffer({handle}, {self._buffer_type(buffer)})")
-        self._emit(inner, '# with T.sblock("root"):')
+        self._emit(inner, f'# with {self._dialect.block}("root"):')
         self._allocations(function.alloc_buffers, inner)
         self._statement(function.body, inner)
         return self._lines
@@ -122,7 +129,7 @@ class TirPrinter:
     def _allocations(self, buffers: Sequence[Buffer], depth: int) -> None:
         for b in buffers:
             target = self._name_buffer(b)
-            self._emit(depth, f"{target} = T.sblock_alloc_buffer({self._buffer_type(b)})")
+            self._emit(depth, f"{target} = {self._dialect.alloc}({self._buffer_type(b)})")
 
     # --- statements -------------------------------------------------------------------------
 
@@ -146,6 +153,11 @@ class TirPrinter:
                     self._statement(else_body, depth + 1)
             case Let(var, value, body):
                 shown = self.expr(value)
+                if self._dialect.let == "scoped":
+                    name = self._name_var(var)
+                    self._emit(depth, f"with T.LetStmt({shown}) as {name}:")
+                    self._statement(body, depth + 1)
+                    return
                 self._emit(depth, f"{self._name_var(var)}: T.let[T.{var.dtype}] = {shown}")
                 self._statement(body, depth)
             case Evaluate(value):
@@ -199,7 +211,7 @@ class TirPrinter:
                 return self.expr(value)
 
     def _block(self, s: Block, depth: int) -> None:
-        self._emit(depth, f"with T.sblock({string(s.name)}):")
+        self._emit(depth, f"with {self._dialect.block}({string(s.name)}):")
         inner = depth + 1
         self._iterators(s.iters, inner)
         if s.predicate != IntImm(1, "bool"):
@@ -208,7 +220,7 @@ class TirPrinter:
             self._emit(inner, f"T.reads({', '.join(map(self._region, s.reads))})")
             self._emit(inner, f"T.writes({', '.join(map(self._region, s.writes))})")
         if s.annotations:
-            self._emit(inner, f"T.sblock_attr({self._annotations(s.annotations)})")
+            self._emit(inner, f"{self._dialect.block}_attr({self._annotations(s.annotations)})")
         self._allocations(s.alloc_buffers, inner)
         if s.init is not None:
             self._emit(inner, "with T.init():")

@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, assert_never
 
-from eqsat.ir._expr import AttrValue
+from eqsat.ir._expr import AttrMap, AttrValue
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     CallableType,
@@ -20,16 +20,20 @@ from eqsat.ir._types import (
     Type,
     UnknownShape,
 )
+from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.shapes import Dim, Shape, SymDim, substitute
 
+DUMMY_INFO = "dummy_global_info"
+"""How a module holds `I.dummy_global_info()`."""
 _EXTREMUM = re.compile(r"\b(min|max)\(")
 
 
 class TypePrinter:
     """Prints types of one function; `renamed` maps symbols whose names Python reserves."""
 
-    def __init__(self, renamed: Mapping[str, Dim] | None = None) -> None:
+    def __init__(self, renamed: Mapping[str, Dim] | None = None, dialect: Dialect = LATEST) -> None:
         self._renamed = dict(renamed or {})
+        self._dialect = dialect
 
     def dim(self, d: Dim, *, quoted: bool = False) -> str:
         """Return a dim; in a signature one with symbols stands in quotes."""
@@ -53,19 +57,21 @@ class TypePrinter:
                 assert isinstance(dims, tuple)
                 return f"R.Shape([{self.dims(dims, quoted=quoted)}])"
             case PrimType(dtype):
-                return f"T.{dtype}"
+                return f'R.Prim("{dtype}")' if self._dialect.wraps_scalars else f"T.{dtype}"
             case TupleType(fields):
                 inner = ", ".join(self.type(f, quoted=quoted) for f in fields)
                 return f"R.Tuple({inner})" if fields else "R.Tuple"
             case CallableType(params, result, is_pure, opaque):
                 shown = self.type(result, quoted=quoted)
+                if opaque and ty.derive_func:
+                    return f"R.Callable(derive_func={string(ty.derive_func)}, purity={is_pure})"
                 if opaque:
                     return f"R.Callable(ret={shown}, purity={is_pure})"
                 inner = ", ".join(self.type(p, quoted=quoted) for p in params)
                 comma = "," if len(params) == 1 else ""
                 return f"R.Callable(({inner}{comma}), {shown}, {is_pure})"
             case ObjectType():
-                return "R.Any"
+                return self._dialect.top
             case _:
                 assert_never(ty)
 
@@ -95,6 +101,9 @@ class TypePrinter:
                 return self.dim(value)
             case tuple():
                 return f"[{', '.join(self.attribute(v) for v in value)}]"
+            case AttrMap(items, kind):
+                shown = self.attributes(dict(items))
+                return f"T.target({shown})" if kind == "target" else shown
             case _:
                 assert_never(value)
 
@@ -102,6 +111,21 @@ class TypePrinter:
         """Return a dict display, keys sorted as TVM sorts them."""
         items = (f"{string(k)}: {self.attribute(attrs[k])}" for k in sorted(attrs))
         return f"{{{', '.join(items)}}}"
+
+
+def json_text(value: AttrValue) -> str:
+    """Return a dict of plain values as JSON, which is how a target stands in a device."""
+
+    def plain(v: AttrValue) -> Any:
+        match v:
+            case AttrMap(items):
+                return {k: plain(x) for k, x in items}
+            case tuple():
+                return [plain(x) for x in v]
+            case _:
+                return v
+
+    return json.dumps(plain(value), sort_keys=True)
 
 
 def number(value: float) -> str:

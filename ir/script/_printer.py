@@ -6,25 +6,29 @@ from collections.abc import Mapping
 
 from eqsat.ir._expr import AttrValue, Function, IRModule
 from eqsat.ir._tir import PrimFunc
+from eqsat.ir.script._dialect import LATEST, Dialect, dialect_of
 from eqsat.ir.script._metadata import encode_metadata
 from eqsat.ir.script._names import RESERVED_GLOBALS, Names
 from eqsat.ir.script._print_relax import INDENT, Constants, RelaxPrinter
 from eqsat.ir.script._print_tir import TirPrinter
-from eqsat.ir.script._print_types import TypePrinter, string
-
-_IMPORTS = {
-    "I": "# from tvm.script import ir as I",
-    "T": "# from tvm.script import tirx as T",
-    "R": "# from tvm.script import relax as R",
-}
+from eqsat.ir.script._print_types import DUMMY_INFO, TypePrinter, string
 
 
-def print_module(module: IRModule, *, show_meta: bool = True) -> str:
-    """Return a module as TVMScript, in the words that TVM 0.26 and 0.27 share.
+def print_module(module: IRModule, *, show_meta: bool = True, dialect: str = "0.27") -> str:
+    """Return a module as TVMScript.
 
-    Without `show_meta` constants that are no scalars are left out: the text cannot be read back.
+    Args:
+        module: what to print.
+        show_meta: without it constants that are no scalars are left out: the text cannot be read
+            back.
+        dialect: the TVM version that is to read the text, one of `DIALECTS`; 0.27 reads the
+            default, in which only the metadata differs from 0.26.
+
+    Raises:
+        EqsatError: there is no such dialect.
     """
-    constants = Constants()
+    words = dialect_of(dialect)
+    constants = Constants(words.constants)
     names = Names(RESERVED_GLOBALS)
     shown = {name: names.take(name) for name in (*module.functions, *module.extern_funcs)}
     body: list[str] = [*_module_header(module, shown)]
@@ -32,11 +36,11 @@ def print_module(module: IRModule, *, show_meta: bool = True) -> str:
         if body:
             body.append("")
         if isinstance(function, PrimFunc):
-            body += TirPrinter().function(function, shown[name], 1)
+            body += TirPrinter(words).function(function, shown[name], 1)
         else:
-            body += RelaxPrinter(constants, shown).function(function, shown[name], 1)
+            body += RelaxPrinter(constants, shown, words).function(function, shown[name], 1)
     lines = ["@I.ir_module", "class Module:", *(body or [f"{INDENT}pass"])]
-    return _document(lines, constants, show_meta, "ITR")
+    return _document(lines, constants, show_meta, "ITR", words)
 
 
 def print_function(function: Function, *, show_meta: bool = True) -> str:
@@ -53,12 +57,23 @@ def print_primfunc(function: PrimFunc) -> str:
     return _document(TirPrinter().function(function, name), Constants(), True, "T")
 
 
-def _document(lines: list[str], constants: Constants, show_meta: bool, imports: str) -> str:
+def _document(
+    lines: list[str],
+    constants: Constants,
+    show_meta: bool,
+    imports: str,
+    words: Dialect = LATEST,
+) -> str:
+    modules = {"I": "ir", "T": words.tir, "R": "relax"}
     head: list[str] = []
     if constants.values and show_meta:
-        escaped = encode_metadata(constants.values).replace("\\", "\\\\").replace('"', '\\"')
+        escaped = (
+            encode_metadata(constants.values, constants.key)
+            .replace("\\", "\\\\")
+            .replace('"', '\\"')
+        )
         head = [f'metadata = tvm.ir.load_json("""{escaped}""")']
-    head += [_IMPORTS[letter] for letter in imports]
+    head += [f"# from tvm.script import {modules[i]} as {i}" for i in imports]
     if constants.values and not show_meta:
         head.append("# Metadata omitted. Use show_meta=True in print_module to show it.")
     return "\n".join([*head, "", *lines]) + "\n"
@@ -81,11 +96,14 @@ def _module_header(module: IRModule, shown: Mapping[str, str]) -> list[str]:
 
 def _global_info(kind: str, info: str) -> str:
     """Return a device "cuda:0:global" as `I.vdevice("cuda", 0, "global")`."""
+    if info == DUMMY_INFO:
+        return "I.dummy_global_info()"
     if kind != "vdevice":
         return string(info)
-    target, _, rest = info.partition(":")
+    end = info.rindex("}") + 1 if info.startswith("{") else 0
+    target, _, rest = info[end:].partition(":")
     index, _, scope = rest.partition(":")
-    arguments: list[AttrValue] = [target]
-    arguments += [int(index)] if index else []
+    shown = info[:end] or string(target)
+    arguments: list[AttrValue] = [int(index)] if index else []
     arguments += [scope] if scope else []
-    return f"I.vdevice({', '.join(TypePrinter().attribute(a) for a in arguments)})"
+    return f"I.vdevice({', '.join([shown, *map(TypePrinter().attribute, arguments)])})"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import re
+import tokenize
 import warnings
+from collections.abc import Iterator
 
 from eqsat.ir._expr import Span
 from eqsat.shapes import EqsatError
@@ -13,7 +17,7 @@ MAX_DEPTH = 200
 """How deep statements and expressions may nest."""
 
 _MAX_CARETS = 60
-_TYPE_PARAMS = re.compile(r"^([ \t]*def[ \t]+\w+)\[([\w \t,]*)\]", re.MULTILINE)
+_TYPE_PARAMS = re.compile(r"\bdef[ \t]+\w+[ \t]*\[")
 
 
 class ParseError(EqsatError):
@@ -116,13 +120,21 @@ class Source:
         return tree
 
     def _without_type_params(self) -> str:
-        """Return the text with `def f[n, m](` as `def f      (`, which every Python reads."""
+        """Return the text with `[n, m]` after a function's name blanked: any Python reads that.
+
+        The names are kept in `type_params` by the line of the `def`.
+        """
         if not _TYPE_PARAMS.search(self.text):
             return self.text
-        for number, line in enumerate(self.lines, 1):
-            if found := _TYPE_PARAMS.match(line):
-                self.type_params[number] = re.findall(r"\w+", found[2])
-        return _TYPE_PARAMS.sub(lambda m: m[1] + " " * (len(m[0]) - len(m[1])), self.text)
+        lines = [list(line) for line in self.lines]
+        for start, names, (first, last) in _type_param_lists("\n".join(self.lines)):
+            self.type_params[start] = names
+            for number in range(first[0], last[0] + 1):
+                line = lines[number - 1]
+                begin = first[1] if number == first[0] else 0
+                end = last[1] if number == last[0] else len(line)
+                line[begin:end] = " " * (end - begin)
+        return "\n".join("".join(line) for line in lines)
 
     def _check_depth(self, tree: ast.Module) -> None:
         level: list[ast.AST] = [tree]
@@ -139,3 +151,32 @@ def _column(line: str, byte_offset: int) -> int:
         return byte_offset + 1
     prefix = line.encode("utf-8", "surrogatepass")[:byte_offset]
     return len(prefix.decode("utf-8", "ignore")) + 1
+
+
+_Place = tuple[int, int]
+
+
+def _type_param_lists(text: str) -> Iterator[tuple[int, list[str], tuple[_Place, _Place]]]:
+    """Yield the line, the names and the extent of every list of type parameters after a `def`."""
+    tokens = _tokens(text)
+    for at, token in enumerate(tokens[:-2]):
+        if token.string != "def" or tokens[at + 2].string != "[":
+            continue
+        depth, names, expects_name = 0, list[str](), True
+        for inner in tokens[at + 2 :]:
+            depth += (inner.string in ("[", "(")) - (inner.string in ("]", ")"))
+            if depth == 0:
+                yield token.start[0], names, (tokens[at + 2].start, inner.end)
+                break
+            if depth == 1 and inner.string == ",":
+                expects_name = True
+            elif inner.type == tokenize.NAME and expects_name:
+                names.append(inner.string)
+                expects_name = False
+
+
+def _tokens(text: str) -> list[tokenize.TokenInfo]:
+    found: list[tokenize.TokenInfo] = []
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):  # shown when the text is parsed
+        found.extend(tokenize.generate_tokens(io.StringIO(text).readline))
+    return [t for t in found if t.type not in (tokenize.NL, tokenize.COMMENT)]

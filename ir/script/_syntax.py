@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from eqsat.ir._expr import AttrValue
+from eqsat.ir._expr import AttrMap, AttrValue
 from eqsat.ir.script._source import Source
 
 _MODULES = {
@@ -119,14 +119,28 @@ def literal(source: Source, node: ast.expr, what: str) -> AttrValue:
             return float(spelled)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return tuple(literal(source, item, what) for item in items)
+        case ast.Dict():
+            return AttrMap(tuple(sorted(attributes(source, node, what).items())))
+        case ast.Call(args=[operand], keywords=[]) if dotted(node.func) == "T.target":
+            return _target(source, operand)
         case ast.Call(args=[operand], keywords=[]) if _is_wrapper(dotted(node.func)):
             return literal(source, operand, what)
         case _:
             raise source.error(node, f"{what} must be a literal, got {ast.unparse(node)}")
 
 
+def _target(source: Source, node: ast.expr) -> AttrMap:
+    """Return a target, which a dict or its kind alone spells."""
+    value = literal(source, node, "T.target")
+    if isinstance(value, str):
+        return AttrMap((("kind", value),), "target")
+    if isinstance(value, AttrMap):
+        return AttrMap(value.items, "target")
+    raise source.error(node, "T.target takes a string or a dict")
+
+
 def _is_wrapper(name: str) -> bool:
-    if name in ("R.prim_value", "R.str", "R.dtype", "T.bool"):
+    if name in ("R.prim_value", "R.str", "R.dtype", "T.bool", "T.IntImm", "T.StringImm"):
         return True
     return name.startswith(("T.int", "T.uint", "T.float", "T.bfloat"))
 

@@ -102,7 +102,7 @@ class Module:
             R.output(gv)
         return gv
 
-    @R.function
+    @R.function(pure=False)
     def main(x: R.Tensor((4, "n"), "float32"), c: R.Tensor((), "bool"), s: R.Shape(["a", 4]),
              t: R.Tuple(R.Tensor((2,), "int32"), R.Object), u: R.Tensor(ndim=2), v: R.Tensor,
              pr: R.Prim("int64"), w: R.Tensor("int32"),
