@@ -53,6 +53,12 @@ class Literals:
             self.bounds.append(bounds)
         return self.bounds.index(bounds)
 
+    def note(self, rewrite: Rewrite) -> None:
+        """Number the literals of a left side, so that numbers seen from now on are compared."""
+        for part in (part for t in rewrite.lhs for part in subterms(t)):
+            if isinstance(part, NumberLit):
+                self.id(part.bounds)
+
     def matching(self, values: Values, numbers: Iterable[int]) -> list[tuple[int, int]]:
         """Return the (number, literal) pairs that match."""
         pairs: list[tuple[int, int]] = []

@@ -201,10 +201,23 @@ class _Encoder:
         number = uniform_number(constant.value)
         known = 1 if number is None else values.number(number)
         if constant.value.ndim == 0 and number is not None:
-            columns = (known, values.attr(constant.type.dtype))
-            return self._add(SCALAR_SYMBOL, (), columns, constant.type, known)
+            return self._scalar(known, constant.type.dtype)
+        if number is not None and constant.value.size > 1:
+            return self._filled(constant, self._scalar(known, constant.type.dtype))
         column = values.array(constant.value)
         return self._add(CONSTANT_SYMBOL, (), (column,), constant.type, known)
+
+    def _scalar(self, number: int, dtype: str) -> int:
+        columns = (number, self.words.values.attr(dtype))
+        return self._add(SCALAR_SYMBOL, (), columns, TensorType((), dtype), number)
+
+    def _filled(self, constant: Constant, number: int) -> int:
+        """Add an array of equal numbers as what `full` makes of one: rules can see that."""
+        full = self.words.ops["full"]
+        form = self.words.symbol(full, layout_of(full, [constant.value.shape, number]))
+        columns = (self.words.values.attr(constant.value.shape), self.words.values.attr(None))
+        self.ops.add(full.name)
+        return self._add(form.symbol, (number,), columns, constant.type)
 
     def _field(self, value: Value, index: int) -> Value:
         if isinstance(value, list):

@@ -85,6 +85,7 @@ class Engine:
         self._num_asked: dict[int, int] = {}
         self._asked: dict[int, set[tuple[int, ...]]] = {}
         self._num_outputs = 0
+        self._num_united = 0
         self._run(
             egg.Sort(_SPAN, "T", None),
             egg.FunctionCommand(_SPAN, "type", egg.Schema(["T"], "i64"), _merge("min")),
@@ -184,6 +185,30 @@ class Engine:
             self._run(egg.RuleCommand(egg.Rule(_SPAN, head, [], "load", "load")))
             self._run_rulesets(("load",))
 
+    def unite(
+        self,
+        nodes: Sequence[tuple[Symbol, tuple[int, ...], tuple[int, ...]]],
+        pairs: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """Unite classes.
+
+        Args:
+            nodes: e-nodes that exist: symbol, operands as positions in `nodes`, columns.
+            pairs: two positions in `nodes`, and the rule that says that they are the same.
+        """
+        head: list[Any] = []
+        for i, (symbol, operands, columns) in enumerate(nodes):
+            arguments: list[Any] = [*(_var(f"n{k}") for k in operands), *map(_int, columns)]
+            head.append(egg.Let(_SPAN, f"n{i}", _call(symbol.name, *arguments)))
+        for left, right, rule in pairs:
+            collapsed = _call("collapsed", _var(f"n{left}"), _int(rule))
+            head.append(egg.Expr_(_SPAN, collapsed))
+            head.append(egg.Union(_SPAN, _var(f"n{left}"), _var(f"n{right}")))
+        name = f"unite{self._num_united}"
+        self._num_united += 1
+        self._run(egg.AddRuleset(_SPAN, name), _rule(name, [], head))
+        self._run_rulesets((name,))
+
     def insert_static(self, values: Sequence[int]) -> None:
         """Say that these types and column values hold no symbol."""
         self._insert("static", [(v,) for v in values])
@@ -263,6 +288,11 @@ class Engine:
 
     def _sizes(self) -> dict[str, int]:
         return dict(self._run(egg.PrintSize(_SPAN, None))[0].sizes)
+
+    def present(self) -> list[str]:
+        """Return the names of the symbols that have e-nodes."""
+        sizes = self._sizes()
+        return [name for name in self._symbols if sizes[name]]
 
     def num_nodes(self) -> int:
         """Return the number of e-nodes."""

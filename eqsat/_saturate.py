@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from eqsat._compile_rules import CompiledRule, Literals, relevant
+from eqsat._compile_rules import CompiledRule, Literals, operators, relevant
 from eqsat._encode import Program, encode
 from eqsat._engine import Engine
 from eqsat._freeze import freeze
 from eqsat._limits import Limits, PhaseReport, SaturationReport
+from eqsat._ring import LAWS, has_all_laws, unite_same_polynomials
 from eqsat._snapshot import Snapshot
 from eqsat._symbols import Vocabulary
 from eqsat._values import Values
@@ -31,6 +32,9 @@ _STATM = Path("/proc/self/statm")
 
 # Rounds of an EXPLORE phase: each lets alternatives of alternatives in.
 EXPLORE_ITERATIONS = 6
+
+# Up to so many e-nodes normal forms are looked at in every round, else when a phase has ended.
+SMALL = 400
 
 # What stops a phase, in the report: everything found, rounds used up, or a limit's name.
 SATURATED = "saturated"
@@ -137,14 +141,18 @@ class _Saturation:
         self._end_s = time.perf_counter() + self.limits.time_s
         self._checked_types: set[tuple[int, int]] = set()
         self._pending: Counter[int] = Counter()  # matches found and not yet applied
-        rewrites = [w for s in self.rule_sets for r in s.rules for w in r.rewrites]
+        searched = [s for s in self.rule_sets if s.phase is not Phase.NORMAL_FORM]
+        rewrites = [w for s in searched for r in s.rules for w in r.rewrites]
         chosen = relevant(rewrites, set(self.program.ops))
-        self.rules = {
-            i: CompiledRule(w, i, self.words, self.literals) for i, w in enumerate(chosen, 1)
-        }
-        self._index = {rule.rewrite: i for i, rule in self.rules.items()}
-        for rule in self.rules.values():
-            self.engine.add_rule(rule.engine_rule)
+        self.rules: dict[int, CompiledRule] = {}
+        self._index = {w: i for i, w in enumerate(chosen, 1)}
+        self._waiting = {w: operators(w)[0] for w in chosen}
+        self._law_index = {law: len(chosen) + i for i, law in enumerate(LAWS, 1)}
+        self._laws_used: Counter[str] = Counter()
+        self._has_normal_form = has_all_laws(self.rule_sets)
+        for rewrite in chosen:
+            self.literals.note(rewrite)
+        self._add_rules()
         nodes = [(n.symbol, n.operands, n.columns, n.type, n.known) for n in self.program.nodes]
         self.engine.load(nodes, self.program.outputs)
         self.engine.insert_numbers(
@@ -152,11 +160,25 @@ class _Saturation:
         )
         self._analyse([])
 
+    def _add_rules(self) -> None:
+        """Add the rules whose operators are all there now.
+
+        A rule takes a millisecond or two to add, and most programs have a few operators only.
+        """
+        present = self.words.operators(self.engine.present()) | set(self.program.ops)
+        for rewrite, needed in [*self._waiting.items()]:
+            if needed <= present:
+                i = self._index[rewrite]
+                self.rules[i] = CompiledRule(rewrite, i, self.words, self.literals)
+                self.engine.add_rule(self.rules[i].engine_rule)
+                del self._waiting[rewrite]
+
     def rule_names(self) -> dict[int, str]:
-        return {i: rule.name for i, rule in self.rules.items()}
+        laws = {i: law for law, i in self._law_index.items()}
+        return {**{i: rule.name for i, rule in self.rules.items()}, **laws}
 
     def matches(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
+        total = Counter(self._laws_used)
         for rule in self.rules.values():
             if rule.num_applied:
                 total[rule.name] += rule.num_applied
@@ -200,9 +222,12 @@ class _Saturation:
     ) -> PhaseReport:
         start_s = time.perf_counter()
         rests = {i: _Rest() for i in rules}
-        stop, done = ITERATIONS if rules else SATURATED, 0
-        while rules and done < iterations:
+        stop, done = ITERATIONS, 0
+        while done < iterations:
             stop = self._exceeded() or self._iterate(rules, rests, done)
+            is_due = stop == SATURATED or (not stop and self._is_small())
+            if is_due and self._normalize():
+                stop = ""
             if stop:
                 break
             stop, done = ITERATIONS, done + 1
@@ -216,6 +241,19 @@ class _Saturation:
             time_s=time.perf_counter() - start_s,
             stop=stop,
         )
+
+    def _is_small(self) -> bool:
+        return self.engine.num_nodes() <= SMALL
+
+    def _normalize(self) -> bool:
+        """Unite what the normal form of sums and products shows to be the same."""
+        if not self._has_normal_form:
+            return False
+        used = unite_same_polynomials(self.engine, self.words, self._law_index)
+        self._laws_used += used
+        if used:
+            self._analyse([])
+        return bool(used)
 
     def _used_up(self) -> float:
         """Return the part of the scarcest limit that is used up."""
@@ -238,6 +276,9 @@ class _Saturation:
 
     def _iterate(self, rules: Sequence[int], rests: dict[int, _Rest], iteration: int) -> str:
         """Search, answer and apply once; return why there is no more to do, "" if there may be."""
+        rules = [i for i in rules if i in self.rules]
+        if not rules:
+            return SATURATED
         awake = [i for i in rules if rests[i].until <= iteration]
         if not awake:
             soonest = min(r.until for r in rests.values())
@@ -254,6 +295,8 @@ class _Saturation:
                 self.rules[i].num_applied += count
                 self._pending[i] = 0
         self._analyse(ready)
+        if changed:
+            self._add_rules()
         if changed or len(rested) < len(rules):
             return ""
         return SATURATED if len(ready) == len(rested) else "num_nodes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -43,7 +43,7 @@ class OpSymbol:
 
 # Operators whose result has the elements of its only tensor, possibly repeated or reordered.
 _COPIES = frozenset(
-    {"broadcast_to", "reshape", "expand_dims", "squeeze", "permute_dims", "flatten"}
+    {"broadcast_to", "full", "reshape", "expand_dims", "squeeze", "permute_dims", "flatten"}
 )
 
 
@@ -67,6 +67,10 @@ class Vocabulary:
     def named(self, name: str) -> OpSymbol | None:
         """Return the operator symbol called `name`, None for one that is no operator."""
         return self._by_name.get(name)
+
+    def operators(self, names: Iterable[str]) -> set[str]:
+        """Return the operators of those symbols that are of one."""
+        return {self._by_name[name].op.name for name in names if name in self._by_name}
 
     def attrs(self, form: OpSymbol, columns: Sequence[int]) -> dict[str, AttrValue]:
         """Return the attributes in the columns of a row."""

@@ -23,10 +23,13 @@ OPERAND_DTYPES = ("float64",) * 8 + (
 FLOATS = ("float64",) * 5 + ("float32", "float32", "float16")
 INTEGERS = ("int64", "int32", "int64", "int8", "uint8")
 CHOICES: dict[str, tuple[AttrValue, ...]] = {
-    "strides": ((1, 1), (1, 1), (2, 1), (2, 2)),
-    "dilation": ((1, 1), (1, 1), (2, 1), (2, 2)),
-    "pool_size": ((1, 1), (2, 2), (3, 2)),
-    "padding": ((0, 0, 0, 0), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 2), (2, 0, 2, 0)),
+    "strides": ((1, 1), (1, 1), (2, 1), (2, 2), 1),
+    "dilation": ((1, 1), (1, 1), (2, 1), (2, 2), 1),
+    "pool_size": ((1, 1), (2, 2), (3, 2), 2),
+    "padding": (
+        *((0, 0, 0, 0), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 2), (2, 0, 2, 0)),
+        *(0, 1, (1, 0)),
+    ),
     "groups": (1, 1, 2, 3),
     "out_layout": ("NCHW", "NCHW", None, "NHWC"),
     "epsilon": (1e-5, 0.5),
@@ -60,6 +63,13 @@ def broadcast_target(rng: Random, dims: tuple[int, ...], base: tuple[int, ...]) 
         return base
     grown = tuple(size(rng) if d == 1 and rng.random() < 0.5 else d for d in dims)
     return (*(rng.choice(((), (2,), (1,), (3, 1)))), *grown)
+
+
+def full_target(rng: Random, base: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape to fill with a number: any, or that of a kernel with one input channel."""
+    if rng.random() < 0.3:
+        return base
+    return (rng.choice((1, 2, 3)), 1, rng.choice((1, 2)), rng.choice((1, 2)))
 
 
 def reshape_target(rng: Random, dims: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,23 +9,31 @@ from pathlib import Path
 from eqsat.rules._rule import Rule, RuleSet
 from eqsat.rules._terms import RuleError
 from eqsat.rules.algebra import algebra, constants
+from eqsat.rules.blocks import blocks
 from eqsat.rules.composites import composites
 from eqsat.rules.concatenation import concatenation
 from eqsat.rules.convolution import convolution, merged_convolutions
+from eqsat.rules.linearity import linearity
 from eqsat.rules.movement import movement
 from eqsat.rules.products import merged_products, products
 from eqsat.rules.reductions import reductions
+from eqsat.rules.ring import ring
+from eqsat.rules.spelling import spelling
 from eqsat.shapes import EqsatError
 
 ALL_RULE_SETS: tuple[RuleSet, ...] = (
     algebra,
     constants,
+    ring,
+    spelling,
     composites,
     movement,
     concatenation,
     reductions,
     products,
     convolution,
+    linearity,
+    blocks,
     merged_products,
     merged_convolutions,
 )

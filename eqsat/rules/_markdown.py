@@ -24,6 +24,7 @@ _PHASES = {
     Phase.SIMPLIFY: "runs until nothing changes",
     Phase.EXPLORE: "adds alternatives for some rounds",
     Phase.MERGE: "runs once",
+    Phase.NORMAL_FORM: "decided by a normal form, without search",
 }
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 

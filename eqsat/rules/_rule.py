@@ -54,6 +54,7 @@ class Phase(Enum):
     SIMPLIFY = auto()  # to saturation, first and after every other phase: never grows the program
     EXPLORE = auto()  # a few iterations under limits: alternatives that may be better
     MERGE = auto()  # once: joins parallel work
+    NORMAL_FORM = auto()  # decided by a normal form, without search: the set `ring` alone
 
 
 # --- conditions -----------------------------------------------------------------------------

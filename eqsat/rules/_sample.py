@@ -27,6 +27,7 @@ from eqsat.rules._draw import (
     axes,
     broadcast_target,
     by_kind,
+    full_target,
     held_by,
     pad_width,
     permutation,
@@ -261,6 +262,8 @@ class Sampler:
                 raise AssertionError(f"{name} has an operand that cannot be matched")
 
     def _target(self, name: str, ty: Type) -> Shape:
+        if name == "full":
+            return full_target(self.rng, self.base)
         assert isinstance(ty, TensorType)
         dims = tuple(d for d in ty.dims if isinstance(d, int))
         if name == "broadcast_to":

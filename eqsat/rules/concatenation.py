@@ -15,12 +15,13 @@ from eqsat.rules._language import (
     Sides,
     Tensor,
     attr,
+    compute,
     ops,
 )
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import Phase, RuleSet, predicate
 from eqsat.rules._terms import AttrVar
-from eqsat.rules.movement import int_tuple
+from eqsat.rules.movement import VIEWS, full_permutation, int_tuple
 from eqsat.shapes import Dim, Equal, LessEqual, Shape, SymDim
 
 concatenation = RuleSet("concatenation", Phase.SIMPLIFY)
@@ -51,6 +52,37 @@ def concat_of_relus(x: Float, y: Float, k: IntAttr) -> Sides:
         ops.concat([ops.nn.relu(x), ops.nn.relu(y)], axis=k),
         ops.nn.relu(ops.concat([x, y], axis=k)),
     )
+
+
+@concatenation.rule(source="pointwise operators commute with concat")
+def concat_of_three_relus(x: Float, y: Float, z: Float, k: IntAttr) -> Sides:
+    return (
+        ops.concat([ops.nn.relu(x), ops.nn.relu(y), ops.nn.relu(z)], axis=k),
+        ops.nn.relu(ops.concat([x, y, z], axis=k)),
+    )
+
+
+# --- concat of permuted ---------------------------------------------------------------------
+
+
+def _axis_before(x: Known, permutation: AttrValue, axis: AttrValue) -> int:
+    return full_permutation(x, permutation)[int_tuple(axis)[0] % x.ndim]
+
+
+@concatenation.rule(source=VIEWS)
+def concat_of_permuted(x: Tensor, y: Tensor, p: IntsAttr, k: IntAttr) -> Sides:
+    both = ops.concat([x, y], axis=compute(_axis_before, x, p, k))
+    return (
+        ops.concat([ops.permute_dims(x, axes=p), ops.permute_dims(y, axes=p)], axis=k),
+        ops.permute_dims(both, axes=p),
+    )
+
+
+@concatenation.rule(source=VIEWS)
+def concat_of_three_permuted(x: Tensor, y: Tensor, z: Tensor, p: IntsAttr, k: IntAttr) -> Sides:
+    parts = [ops.permute_dims(each, axes=p) for each in (x, y, z)]
+    joined = ops.concat([x, y, z], axis=compute(_axis_before, x, p, k))
+    return ops.concat(parts, axis=k), ops.permute_dims(joined, axes=p)
 
 
 SectionsAttr = IntsAttr
@@ -209,3 +241,22 @@ def slice_of_concat_is_second(
 ) -> Sides:
     both = ops.concat([x, y], axis=k)
     return ops.strided_slice(both, axes=a, begin=b, end=e, strides=s, assume_inbound=i), y
+
+
+# --- split of pointwise ---------------------------------------------------------------------
+
+
+@concatenation.rule(source="pointwise operators commute with views")
+def first_part_of_relu(x: Float, i: SectionsAttr, k: IntAttr) -> Sides:
+    return (
+        ops.split(ops.nn.relu(x), indices_or_sections=i, axis=k)[0],
+        ops.nn.relu(ops.split(x, indices_or_sections=i, axis=k)[0]),
+    )
+
+
+@concatenation.rule(source="pointwise operators commute with views")
+def second_part_of_relu(x: Float, i: SectionsAttr, k: IntAttr) -> Sides:
+    return (
+        ops.split(ops.nn.relu(x), indices_or_sections=i, axis=k)[1],
+        ops.nn.relu(ops.split(x, indices_or_sections=i, axis=k)[1]),
+    )

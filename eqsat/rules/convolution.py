@@ -25,6 +25,7 @@ from eqsat.rules._rule import (
     Phase,
     RuleSet,
     predicate,
+    profit,
 )
 from eqsat.rules.movement import int_tuple
 from eqsat.shapes import Positive, Shape
@@ -36,6 +37,7 @@ Image = Annotated[Pattern, tensor("n c h w", dtype="float")]
 Kernel = Annotated[Pattern, tensor("o i p q", dtype="float")]
 OtherKernel = Annotated[Pattern, tensor("u i p q", dtype="float")]
 PointKernel = Annotated[Pattern, tensor("o c 1 1", dtype="float")]
+OtherPointKernel = Annotated[Pattern, tensor("u i 1 1", dtype="float")]
 OutputScale = Annotated[Pattern, tensor("o 1 1", dtype="float")]
 BatchedOutputScale = Annotated[Pattern, tensor("1 o 1 1", dtype="float")]
 BatchedOtherScale = Annotated[Pattern, tensor("1 u 1 1", dtype="float")]
@@ -45,8 +47,8 @@ BatchedInputScale = Annotated[Pattern, tensor("1 c 1 1", dtype="float")]
 BILINEAR = "convolution is linear in its weight and in its input"
 
 
-def _conv(
-    x: Pattern, w: Pattern, s: IntsAttr, p: object, d: IntsAttr, g: object, out: StrAttr
+def conv(
+    x: Pattern, w: Pattern, s: IntsAttr, p: object, d: object, g: object, out: StrAttr | None
 ) -> Pattern:
     """Return a convolution in the layouts NCHW and OIHW."""
     return ops.nn.conv2d(
@@ -80,7 +82,7 @@ def output_scale_into_kernel(
     out: StrAttr,
 ) -> Sides:
     scaled = w * ops.reshape(c, compute(_per_output, w))
-    return _conv(x, w, s, p, d, g, out) * c, _conv(x, scaled, s, p, d, g, out)
+    return conv(x, w, s, p, d, g, out) * c, conv(x, scaled, s, p, d, g, out)
 
 
 @convolution.rule(
@@ -99,28 +101,28 @@ def batched_output_scale_into_kernel(
     out: StrAttr,
 ) -> Sides:
     scaled = w * ops.reshape(c, compute(_per_output, w))
-    return _conv(x, w, s, p, d, g, out) * c, _conv(x, scaled, s, p, d, g, out)
+    return conv(x, w, s, p, d, g, out) * c, conv(x, scaled, s, p, d, g, out)
 
 
 @convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w")])
 def number_into_kernel(
     x: Image, w: Kernel, c: Number, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, out: StrAttr
 ) -> Sides:
-    return _conv(x, w, s, p, d, g, out) * c, _conv(x, w * c, s, p, d, g, out)
+    return conv(x, w, s, p, d, g, out) * c, conv(x, w * c, s, p, d, g, out)
 
 
 @convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("c")])
 def input_scale_into_kernel(
     x: Image, w: Kernel, c: InputScale, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
 ) -> Sides:
-    return _conv(x * c, w, s, p, d, 1, out), _conv(x, w * c, s, p, d, 1, out)
+    return conv(x * c, w, s, p, d, 1, out), conv(x, w * c, s, p, d, 1, out)
 
 
 @convolution.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_constant("w"), is_constant("c")])
 def batched_input_scale_into_kernel(
     x: Image, w: Kernel, c: BatchedInputScale, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
 ) -> Sides:
-    return _conv(x * c, w, s, p, d, 1, out), _conv(x, w * c, s, p, d, 1, out)
+    return conv(x * c, w, s, p, d, 1, out), conv(x, w * c, s, p, d, 1, out)
 
 
 # --- padding --------------------------------------------------------------------------------
@@ -168,9 +170,58 @@ def pad_into_convolution(
 ) -> Sides:
     padded = ops.nn.pad(x, pad_width=e, pad_mode="constant", pad_value=0.0)
     return (
-        _conv(padded, w, s, p, d, g, out),
-        _conv(x, w, s, compute(_joined_padding, p, e), d, g, out),
+        conv(padded, w, s, p, d, g, out),
+        conv(x, w, s, compute(_joined_padding, p, e), d, g, out),
     )
+
+
+def _padding_left(
+    padding: AttrValue, dilation: AttrValue, widths: AttrValue
+) -> tuple[int, int, int, int] | None:
+    """Return the padding that is left where zeros around a kernel are taken away."""
+    top, left, bottom, right = four_sides(padding)
+    above, below, before, behind = int_tuple(widths)[4:]
+    steps = int_tuple(dilation)
+    down, across = steps if len(steps) == 2 else (steps[0], steps[0])
+    rest = (
+        top - above * down,
+        left - before * across,
+        bottom - below * down,
+        right - behind * across,
+    )
+    return rest if min(rest) >= 0 else None
+
+
+@convolution.rule(
+    source="TASO (SOSP 2019): enlarged kernels", numerics=REASSOCIATES, when=[pads_only_space("e")]
+)
+def zeros_around_kernel(
+    x: Image,
+    w: Kernel,
+    e: IntsAttr,
+    s: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    g: IntAttr,
+    out: StrAttr,
+) -> Sides:
+    enlarged = ops.nn.pad(w, pad_width=e, pad_mode="constant", pad_value=0.0)
+    return (
+        conv(x, enlarged, s, p, d, g, out),
+        conv(x, w, s, compute(_padding_left, p, d, e), d, g, out),
+    )
+
+
+def kernel_margin(
+    v: Known, w: Known, padding: AttrValue, inner_padding: AttrValue
+) -> tuple[int, ...] | None:
+    """Return the zeros around w that give it the size of v and take up the padding difference."""
+    outer, inner = four_sides(padding), four_sides(inner_padding)
+    top, left, bottom, right = (a - b for a, b in zip(outer, inner, strict=True))
+    grown = (w.dims[2] + top + bottom, w.dims[3] + left + right)
+    if min(top, left, bottom, right) < 0 or grown != v.dims[2:]:
+        return None
+    return (0, 0, 0, 0, top, bottom, left, right)
 
 
 # --- one by one -----------------------------------------------------------------------------
@@ -212,7 +263,7 @@ def point_convolution_is_product(
 ) -> Sides:
     matrix = ops.reshape(w, compute(_weight_matrix, w))
     pixels = ops.reshape(x, compute(_pixels, x))
-    return _conv(x, w, s, p, d, 1, out), ops.reshape(matrix @ pixels, compute(_image, x, w))
+    return conv(x, w, s, p, d, 1, out), ops.reshape(matrix @ pixels, compute(_image, x, w))
 
 
 # --- merging --------------------------------------------------------------------------------
@@ -232,9 +283,30 @@ TWO_KERNELS = (is_not_constant("x"), is_constant("v"), is_constant("w"), is_nchw
 def parallel_convolutions_merge(
     x: Image, v: Kernel, w: OtherKernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, out: StrAttr
 ) -> Sides:
-    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out)
+    both = conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out)
     parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
-    return (_conv(x, v, s, p, d, 1, out), _conv(x, w, s, p, d, 1, out)), (parts[0], parts[1])
+    return (conv(x, v, s, p, d, 1, out), conv(x, w, s, p, d, 1, out)), (parts[0], parts[1])
+
+
+@profit
+def is_window(w: Known) -> bool:
+    """The kernel is larger than one by one."""
+    return w.ndim == 4 and w.dims[2:] != (1, 1)
+
+
+@merged_convolutions.rule(
+    source="TASO (SOSP 2019): enlarged kernels",
+    numerics=REASSOCIATES,
+    when=[*TWO_KERNELS, is_window("v")],
+)
+def window_and_point_convolution_merge(
+    x: Image, v: Kernel, w: OtherPointKernel, s: IntsAttr, p: IntsAttr, q: IntsAttr, out: StrAttr
+) -> Sides:
+    enlarged = ops.nn.pad(w, pad_width=compute(kernel_margin, v, w, p, q))
+    both = conv(x, ops.concat([v, enlarged], axis=0), s, p, (1, 1), 1, out)
+    parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
+    apart = conv(x, v, s, p, (1, 1), 1, out), conv(x, w, s, q, (1, 1), 1, out)
+    return apart, (parts[0], parts[1])
 
 
 TWO_BIASES = (*TWO_KERNELS, is_constant("a"), is_constant("b"))
@@ -252,9 +324,9 @@ def parallel_biased_convolutions_merge(
     d: IntsAttr,
     out: StrAttr,
 ) -> Sides:
-    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
+    both = conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
     parts = ops.split(both, indices_or_sections=compute(_first_outputs, v), axis=1)
-    one, other = _conv(x, v, s, p, d, 1, out) + a, _conv(x, w, s, p, d, 1, out) + b
+    one, other = conv(x, v, s, p, d, 1, out) + a, conv(x, w, s, p, d, 1, out) + b
     return (one, other), (parts[0], parts[1])
 
 
@@ -270,9 +342,9 @@ def parallel_rectified_convolutions_merge(
     d: IntsAttr,
     out: StrAttr,
 ) -> Sides:
-    both = _conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
+    both = conv(x, ops.concat([v, w], axis=0), s, p, d, 1, out) + ops.concat([a, b], axis=1)
     parts = ops.split(ops.nn.relu(both), indices_or_sections=compute(_first_outputs, v), axis=1)
-    one, other = _conv(x, v, s, p, d, 1, out) + a, _conv(x, w, s, p, d, 1, out) + b
+    one, other = conv(x, v, s, p, d, 1, out) + a, conv(x, w, s, p, d, 1, out) + b
     return (ops.nn.relu(one), ops.nn.relu(other)), (parts[0], parts[1])
 
 

@@ -113,6 +113,14 @@ def multiply_of_permuted(x: Tensor, y: Tensor, p: IntsAttr) -> Sides:
     )
 
 
+@movement.rule(source=VIEWS, when=[same_rank("x", "y")])
+def difference_of_permuted(x: Tensor, y: Tensor, p: IntsAttr) -> Sides:
+    return (
+        ops.permute_dims(x, axes=p) - ops.permute_dims(y, axes=p),
+        ops.permute_dims(x - y, axes=p),
+    )
+
+
 def _inverse(x: Known, axes: AttrValue) -> tuple[int, ...]:
     permutation = full_permutation(x, axes)
     return tuple(permutation.index(a) for a in range(x.ndim))

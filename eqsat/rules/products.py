@@ -46,6 +46,7 @@ VectorP = Annotated[Pattern, tensor("p")]
 VectorQ = Annotated[Pattern, tensor("q")]
 BatchMK = Annotated[Pattern, tensor("... m k")]
 BatchKN = Annotated[Pattern, tensor("... k n")]
+BatchNP = Annotated[Pattern, tensor("... n p")]
 
 BILINEAR = "linear algebra: the product is bilinear"
 
@@ -53,34 +54,9 @@ BILINEAR = "linear algebra: the product is bilinear"
 # --- associativity --------------------------------------------------------------------------
 
 
-@profit
-def fewer_products_on_the_right(a: Known, b: Known, c: Known) -> bool:
-    """Whether a (b c) takes provably no more multiplications than (a b) c."""
-    (m, k), (n, p) = a.dims[-2:], c.dims[-2:]
-    return a.proves(LessEqual(k * n * p + m * k * p, m * k * n + m * n * p))
-
-
-@profit
-def fewer_products_on_the_left(a: Known, b: Known, c: Known) -> bool:
-    """(a b) c takes provably no more multiplications than a (b c)."""
-    (m, k), (n, p) = a.dims[-2:], c.dims[-2:]
-    return a.proves(LessEqual(m * k * n + m * n * p, k * n * p + m * k * p))
-
-
-@products.rule(
-    source="linear algebra",
-    numerics=REASSOCIATES,
-    when=[fewer_products_on_the_right("a", "b", "c")],
-)
-def matmul_associates_right(a: BatchMK, b: MatrixKN, c: MatrixNP) -> Sides:
+@products.rule(source="linear algebra", numerics=REASSOCIATES, both_ways=True)
+def matmul_associates(a: BatchMK, b: BatchKN, c: BatchNP) -> Sides:
     return (a @ b) @ c, a @ (b @ c)
-
-
-@products.rule(
-    source="linear algebra", numerics=REASSOCIATES, when=[fewer_products_on_the_left("a", "b", "c")]
-)
-def matmul_associates_left(a: MatrixMK, b: MatrixKN, c: MatrixNP) -> Sides:
-    return a @ (b @ c), (a @ b) @ c
 
 
 @profit
@@ -144,11 +120,6 @@ def scale_commutes_with_product(x: Tensor, y: Tensor, c: Number) -> Sides:
 )
 def scale_of_right_operand_leaves_product(x: Tensor, y: Tensor, c: Number) -> Sides:
     return x @ (y * c), (x @ y) * c
-
-
-@products.rule(source=BILINEAR, numerics=REASSOCIATES)
-def products_with_same_weight_add(x: Rows, y: Rows, w: MatrixKN) -> Sides:
-    return x @ w + y @ w, (x + y) @ w
 
 
 # --- views ----------------------------------------------------------------------------------

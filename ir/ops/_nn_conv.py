@@ -139,7 +139,7 @@ def convolve(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
     last = range(2, 2 + rank), range(2 + rank, 2 + 2 * rank)
     columns = views.transpose(0, 1, *last[1], *last[0])
     columns = columns.reshape(n, groups, c // groups * int(np.prod(taps)), int(np.prod(spatial)))
-    filters = weight.reshape(groups, weight.shape[0] // groups, -1)
+    filters = weight.reshape(groups, weight.shape[0] // groups, int(np.prod(weight.shape[1:])))
     return np.matmul(filters, columns).reshape(n, weight.shape[0], *spatial)
 
 

@@ -104,8 +104,13 @@ class Value:
 
 
 def _call(bb: BlockBuilder, name: str, *args: Any, **attrs: Any) -> Value:
+    definition = op(name)
+    count = len(definition.operands)
     dtype = next((a.expr.type.dtype for a in args if _is_tensor(a)), "float32")
-    return Value(bb, bb.call(op(name), *(_expr(a, dtype) for a in args), **attrs))
+    # What follows the operands are attributes in their order: `split(x, 2)`.
+    for declared, value in zip(definition.attrs, args[count:], strict=False):
+        attrs[declared.name] = tuple(value) if isinstance(value, list) else value
+    return Value(bb, bb.call(definition, *(_expr(a, dtype) for a in args[:count]), **attrs))
 
 
 def _is_tensor(a: Any) -> bool:

@@ -12,7 +12,7 @@ _row = partial(Row, "TVM")
 ROWS: tuple[Row, ...] = (
     _row(
         "AdjustMatmulOrder",
-        ("matmul_associates_right",),
+        ("matmul_associates",),
         program("(x @ w) @ v", x="64 64", w="64 256", v="256 8"),
     ),
     _row(
