@@ -99,7 +99,7 @@ def _model_command(commands: Any, name: str, summary: str, run: Any) -> argparse
         help="size of a symbolic dim (repeatable)",
     )  # fmt: skip
     command.add_argument(
-        "--rules", action="append", default=[], metavar="FILE", type=Path,
+        "--rules", action="append", default=[], metavar="FILE|SET", type=Path,
         help="a Python file with rule sets to use as well (repeatable)",
     )  # fmt: skip
     command.add_argument("--threads", type=_positive, default=None, help="threads of one call")

@@ -34,6 +34,7 @@ class Numerics(Enum):
     EXACT = auto()  # bit-equal (integer, boolean and data-moving operators; + - * / sqrt on floats)
     ROUNDING = auto()  # a transcendental with a stated ulp bound
     REASSOCIATING = auto()  # sums in another order
+    APPROXIMATE = auto()  # within a bound that a rule states; no operator is
 
 
 class OperandKind(Enum):

@@ -25,7 +25,7 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._library import ALL_RULE_SETS, all_rules, load_rules
+from eqsat.rules._library import ALL_RULE_SETS, OPTIONAL_RULE_SETS, all_rules, load_rules
 from eqsat.rules._markdown import rules_markdown
 from eqsat.rules._predicates import (
     is_constant,
@@ -45,9 +45,11 @@ from eqsat.rules._resolve import (
     resolve,
 )
 from eqsat.rules._rule import (
+    APPROXIMATE,
     EXACT,
     REASSOCIATES,
     ROUNDING,
+    Accuracy,
     Condition,
     Phase,
     Rewrite,
@@ -73,12 +75,18 @@ from eqsat.rules._terms import (
     computed,
     subterms,
 )
+from eqsat.rules.approximate import approximate
+from eqsat.rules.mixed_precision import half_precision, mixed_precision
+from eqsat.rules.quantized import quantized
 
 __all__ = [
     "ALL_RULE_SETS",
+    "APPROXIMATE",
     "EXACT",
+    "OPTIONAL_RULE_SETS",
     "REASSOCIATES",
     "ROUNDING",
+    "Accuracy",
     "AttrConst",
     "AttrSpec",
     "AttrVar",
@@ -124,17 +132,21 @@ __all__ = [
     "Term",
     "TupleField",
     "all_rules",
+    "approximate",
     "attr",
     "bound_names",
     "check_all",
     "check_rule",
     "compute",
     "computed",
+    "half_precision",
     "is_constant",
     "load_rules",
+    "mixed_precision",
     "ops",
     "predicate",
     "profit",
+    "quantized",
     "rank_at_least",
     "rank_is",
     "resolve",

@@ -9,13 +9,16 @@ from pathlib import Path
 from eqsat.rules._rule import Rule, RuleSet
 from eqsat.rules._terms import RuleError
 from eqsat.rules.algebra import algebra, constants
+from eqsat.rules.approximate import approximate
 from eqsat.rules.blocks import blocks
 from eqsat.rules.composites import composites
 from eqsat.rules.concatenation import concatenation
 from eqsat.rules.convolution import convolution, merged_convolutions
 from eqsat.rules.linearity import linearity
+from eqsat.rules.mixed_precision import half_precision, mixed_precision
 from eqsat.rules.movement import movement
 from eqsat.rules.products import merged_products, products
+from eqsat.rules.quantized import quantized
 from eqsat.rules.reductions import reductions
 from eqsat.rules.ring import ring
 from eqsat.rules.spelling import spelling
@@ -38,10 +41,20 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     merged_convolutions,
 )
 
+"""The rule sets that `optimize` uses unless told otherwise."""
+
+OPTIONAL_RULE_SETS: tuple[RuleSet, ...] = (
+    approximate,
+    mixed_precision,
+    half_precision,
+    quantized,
+)
+"""The rule sets that ship and are never used unless named."""
+
 
 def all_rules() -> tuple[Rule, ...]:
     """Return every rule that ships, set by set."""
-    return tuple(rule for rule_set in ALL_RULE_SETS for rule in rule_set.rules)
+    return tuple(r for s in (*ALL_RULE_SETS, *OPTIONAL_RULE_SETS) for r in s.rules)
 
 
 def _line_of(error: Exception, file: Path) -> str:
@@ -56,13 +69,18 @@ def _line_of(error: Exception, file: Path) -> str:
 def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
     """Run a Python file and return the rule sets it defines at module level.
 
+    The name of one of `OPTIONAL_RULE_SETS`, such as "mixed_precision", gives that one.
+
     Raises:
         RuleError: the file is missing, fails, or defines no rule set.
     """
     file = Path(path)
+    if named := tuple(s for s in OPTIONAL_RULE_SETS if s.name == str(path)):
+        return named
     spec = importlib.util.spec_from_file_location(f"eqsat_rules_{file.stem}", file)
     if not file.is_file() or spec is None or spec.loader is None:
-        raise RuleError(f"no Python file with rules at {file}")
+        names = ", ".join(s.name for s in OPTIONAL_RULE_SETS)
+        raise RuleError(f"no Python file with rules at {file}; the sets with a name are {names}")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -72,7 +90,7 @@ def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
         line = _line_of(error, file)
         raise RuleError(f"{file}{line}: {type(error).__name__}: {error}") from error
     found = tuple(v for v in vars(module).values() if isinstance(v, RuleSet))
-    shipped = {id(s) for s in ALL_RULE_SETS}
+    shipped = {id(s) for s in (*ALL_RULE_SETS, *OPTIONAL_RULE_SETS)}
     own = tuple(s for s in found if id(s) not in shipped)
     if not own:
         raise RuleError(

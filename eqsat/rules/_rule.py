@@ -46,6 +46,21 @@ from eqsat.shapes import EqsatError
 EXACT = Numerics.EXACT
 REASSOCIATES = Numerics.REASSOCIATING
 ROUNDING = Numerics.ROUNDING
+APPROXIMATE = Numerics.APPROXIMATE
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How far the sides of an approximate rule may differ, and for which values.
+
+    Per element: |left - right| ≤ `absolute` + `relative` · L, where L is the left side computed
+    from the operands' absolute values. Claimed where all values lie between `low` and `high`.
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+    low: float = -1000.0
+    high: float = 1000.0
 
 
 class Phase(Enum):
@@ -157,6 +172,7 @@ class Rule:
     both_ways: bool = False
     when: tuple[Condition, ...] = ()
     ordered: tuple[str, ...] = ()
+    accuracy: Accuracy | None = None
 
     @cached_property
     def specs(self) -> dict[str, Spec]:
@@ -285,6 +301,7 @@ class RuleSet:
         both_ways: bool = False,
         when: Sequence[Condition] = (),
         ordered: Sequence[str] = (),
+        accuracy: Accuracy | None = None,
     ) -> Callable[[Callable[..., Any]], Rule]:
         """Add the decorated function as a rule.
 
@@ -294,13 +311,24 @@ class RuleSet:
             both_ways: also right to left.
             when: conditions, all of which must hold; unknown counts as no.
             ordered: tensor variables bound to strictly increasing classes (multi-patterns).
+            accuracy: of an APPROXIMATE rule: how far off it may be.
+
+        Raises:
+            RuleError: the name is taken, or an approximate rule does not state its accuracy.
         """
 
         def add(fn: Callable[..., Any]) -> Rule:
             name = fn.__name__
             if any(r.name == name for r in self.rules):
                 raise RuleError(f"rule set {self.name} already has a rule {name}")
-            made = Rule(name, fn, numerics, source, both_ways, tuple(when), tuple(ordered))
+            if (numerics is APPROXIMATE) != (accuracy is not None):
+                raise RuleError(
+                    f"rule {name}: an APPROXIMATE rule states its accuracy=Accuracy(...), and only "
+                    "such a rule does"
+                )
+            made = Rule(
+                name, fn, numerics, source, both_ways, tuple(when), tuple(ordered), accuracy
+            )
             self.rules.append(made)
             return made
 
