@@ -10,10 +10,13 @@ from eqsat.rules._rule import Rule, RuleSet
 from eqsat.rules._terms import RuleError
 from eqsat.rules.algebra import algebra, constants
 from eqsat.rules.approximate import approximate
+from eqsat.rules.attention import attention
 from eqsat.rules.blocks import blocks
+from eqsat.rules.clamps import clamps
 from eqsat.rules.composites import composites
 from eqsat.rules.concatenation import concatenation
 from eqsat.rules.convolution import convolution, merged_convolutions
+from eqsat.rules.indexing import indexing
 from eqsat.rules.linearity import linearity
 from eqsat.rules.mixed_precision import half_precision, mixed_precision
 from eqsat.rules.movement import movement
@@ -21,6 +24,7 @@ from eqsat.rules.products import merged_products, products
 from eqsat.rules.quantized import quantized
 from eqsat.rules.reductions import reductions
 from eqsat.rules.ring import ring
+from eqsat.rules.sinking import sinking
 from eqsat.rules.spelling import spelling
 from eqsat.shapes import EqsatError
 
@@ -29,8 +33,12 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     constants,
     ring,
     spelling,
+    clamps,
     composites,
+    attention,
     movement,
+    sinking,
+    indexing,
     concatenation,
     reductions,
     products,

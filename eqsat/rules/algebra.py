@@ -310,6 +310,11 @@ def constant_factor_over_shift(x: Tensor, b: Tensor, c: Tensor) -> Sides:
     return (x + b) * c, x * c + b * c
 
 
+@constants.rule(source=GATHER, numerics=REASSOCIATES, when=[is_not_constant("x")])
+def number_leaves_cube(x: Tensor, c: Number) -> Sides:
+    return ((x * c) * x) * x, (ops.square(x) * x) * c
+
+
 @constants.rule(
     source="x / c = x * (1 / c) to one ulp",
     numerics=ROUNDING,

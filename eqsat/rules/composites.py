@@ -120,6 +120,21 @@ def gelu_tanh_halves_the_factor(x: Float) -> Sides:
     return x * ((ops.tanh(_tanh_argument_from_cube(x)) + 1) * HALF), ops.nn.gelu_tanh(x)
 
 
+@composites.rule(source=f"{GELU}, section 2", numerics=ROUNDING, when=[types_agree])
+def gelu_tanh_halves_the_square_factor(x: Float) -> Sides:
+    return x * ((ops.tanh(_tanh_argument_from_square(x)) + 1) * HALF), ops.nn.gelu_tanh(x)
+
+
+@composites.rule(source=f"{GELU}, section 2", numerics=ROUNDING, when=[types_agree])
+def gelu_tanh_halves_the_product(x: Float) -> Sides:
+    return (x * (ops.tanh(_tanh_argument_from_cube(x)) + 1)) * HALF, ops.nn.gelu_tanh(x)
+
+
+@composites.rule(source=f"{GELU}, section 2", numerics=ROUNDING, when=[types_agree])
+def gelu_tanh_halves_the_square_product(x: Float) -> Sides:
+    return (x * (ops.tanh(_tanh_argument_from_square(x)) + 1)) * HALF, ops.nn.gelu_tanh(x)
+
+
 # --- softmax --------------------------------------------------------------------------------
 
 SHIFTED = "softmax is invariant under a shift of its row"

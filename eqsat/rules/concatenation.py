@@ -152,7 +152,7 @@ SLICE = "definition of a slice"
 DimsAttr = Annotated[AttrVar, attr("dims")]
 
 
-def _dims(value: AttrValue) -> Shape:
+def as_dims(value: AttrValue) -> Shape:
     """Return an attribute of kind "dims"."""
     if not isinstance(value, tuple):
         return ()
@@ -164,13 +164,13 @@ def _starts_ends(
 ) -> list[tuple[Dim, Dim, Dim]]:
     """Return (begin, end, size) for each sliced axis."""
     sizes = [x.dims[a % x.ndim] for a in int_tuple(axes)]
-    return list(zip(_dims(begin), _dims(end), sizes, strict=True))
+    return list(zip(as_dims(begin), as_dims(end), sizes, strict=True))
 
 
 @predicate
 def steps_by_one(strides: AttrValue) -> bool:
     """Every stride is 1."""
-    return strides is None or all(s == 1 for s in _dims(strides))
+    return strides is None or all(s == 1 for s in as_dims(strides))
 
 
 @predicate

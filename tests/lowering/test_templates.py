@@ -241,6 +241,7 @@ def test_deep_sharing_does_not_blow_up(check: Any, build: Any, random: Any) -> N
 
 EXACT = {
     "int8": lambda x: np.rint(8 * x).astype(np.int8).astype(np.float32),
+    "uint8": lambda x: (128 + np.rint(8 * x)).astype(np.uint8).astype(np.float32),
     "bfloat16": lambda x: (8 * x).astype(ml_dtypes.bfloat16).astype(np.float32),
     "float16": lambda x: x.astype(np.float16).astype(np.float32),
     "float32": lambda x: x,
@@ -262,7 +263,13 @@ def test_a_constant_is_kept_in_the_narrowest_dtype_that_holds_it(
 def test_a_dtype_that_changes_one_value_is_not_taken() -> None:
     many = np.zeros(9000, np.float32)
     assert narrowest_dtype(many) == "int8"
-    for value, dtype in ((-0.0, "bfloat16"), (128, "bfloat16"), (257, "float16"), (0.1, "float32")):
+    for value, dtype in (
+        (-0.0, "bfloat16"),
+        (128, "uint8"),
+        (256, "bfloat16"),
+        (257, "float16"),
+        (0.1, "float32"),
+    ):
         many[-1] = value
         assert narrowest_dtype(many) == dtype
     for value in (np.inf, 3e38, 1e-45):

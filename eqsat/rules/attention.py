@@ -1,0 +1,80 @@
+"""Attention expanded into products and a softmax, which fuse with what stands around them."""
+
+# ruff: noqa: D103 -- the name and the two sides say what a rule is
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from eqsat.ir import AttrValue
+from eqsat.rules._language import Float, FloatAttr, Pattern, Sides, compute, ops, tensor
+from eqsat.rules._resolve import Known
+from eqsat.rules._rule import ROUNDING, Phase, RuleSet, predicate
+from eqsat.rules._terms import Compute
+from eqsat.shapes import Equal, Shape
+
+attention = RuleSet("attention", Phase.SIMPLIFY)
+
+# (batch, sequence, heads, size), as the composite has it, and (batch, heads, sequence, size).
+Query = Annotated[Pattern, tensor("b s h d", dtype="float32")]
+Key = Annotated[Pattern, tensor("b t h d", dtype="float32")]
+Value = Annotated[Pattern, tensor("b t h e", dtype="float32")]
+
+SOURCE = "Vaswani et al. (2017): scaled dot-product attention"
+_HEADS_FIRST = (0, 2, 1, 3)
+
+
+def _default_scale(q: Known) -> float | None:
+    size = q.dims[3]
+    return float(size) ** -0.5 if isinstance(size, int) and size > 0 else None
+
+
+def _number(scale: AttrValue) -> float | None:
+    return float(scale) if isinstance(scale, (int, float)) else None
+
+
+def _fits(m: Known, scores: Shape) -> bool:
+    return m.ndim <= 4 and all(
+        m.proves(Equal(d, 1)) or m.proves(Equal(d, e))
+        for d, e in zip(reversed(m.dims), reversed(scores), strict=False)
+    )
+
+
+@predicate
+def fits_heads(q: Known, k: Known, m: Known) -> bool:
+    """The bias broadcasts to the scores of heads that stand behind the sequence."""
+    b, s, h, _ = q.dims
+    return _fits(m, (b, h, s, k.dims[1]))
+
+
+def _mixed(q: Pattern, k: Pattern, v: Pattern, scale: Compute, bias: Pattern | None) -> Pattern:
+    rows = ops.permute_dims(q, axes=_HEADS_FIRST)
+    columns = ops.permute_dims(k, axes=(0, 2, 3, 1))
+    scores = (rows @ columns) * scale
+    if bias is not None:
+        scores = scores + bias
+    weights = ops.nn.softmax(scores, axis=-1)
+    context = weights @ ops.permute_dims(v, axes=_HEADS_FIRST)
+    return ops.permute_dims(context, axes=_HEADS_FIRST)
+
+
+@attention.rule(source=SOURCE, numerics=ROUNDING)
+def attention_is_two_products(q: Query, k: Key, v: Value) -> Sides:
+    return ops.nn.attention(q, k, v), _mixed(q, k, v, compute(_default_scale, q), None)
+
+
+@attention.rule(source=SOURCE, numerics=ROUNDING)
+def scaled_attention_is_two_products(q: Query, k: Key, v: Value, s: FloatAttr) -> Sides:
+    return ops.nn.attention(q, k, v, scale=s), _mixed(q, k, v, compute(_number, s), None)
+
+
+@attention.rule(source=SOURCE, numerics=ROUNDING, when=[fits_heads("q", "k", "m")])
+def biased_attention_is_two_products(q: Query, k: Key, v: Value, m: Float) -> Sides:
+    return ops.nn.attention(q, k, v, m), _mixed(q, k, v, compute(_default_scale, q), m)
+
+
+@attention.rule(source=SOURCE, numerics=ROUNDING, when=[fits_heads("q", "k", "m")])
+def scaled_biased_attention_is_two_products(
+    q: Query, k: Key, v: Value, m: Float, s: FloatAttr
+) -> Sides:
+    return ops.nn.attention(q, k, v, m, scale=s), _mixed(q, k, v, compute(_number, s), m)
