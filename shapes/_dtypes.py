@@ -81,7 +81,7 @@ def bits(name: str) -> int:
     return _lookup(name).bits
 
 
-EXACT_IN_FLOAT32 = ("int8", "uint8", "bfloat16", "float16")
+EXACT_IN_FLOAT32 = ("int8", "uint8", "bfloat16", "float16", "int16")
 """The dtypes that float32 holds exactly and constants of float32 are kept in, best first."""
 
 

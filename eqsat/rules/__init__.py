@@ -25,7 +25,13 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._library import ALL_RULE_SETS, OPTIONAL_RULE_SETS, all_rules, load_rules
+from eqsat.rules._library import (
+    ALL_RULE_SETS,
+    OPTIONAL_RULE_SETS,
+    SHIPPED_RULE_SETS,
+    all_rules,
+    load_rules,
+)
 from eqsat.rules._markdown import rules_markdown
 from eqsat.rules._predicates import (
     is_constant,
@@ -86,6 +92,7 @@ __all__ = [
     "OPTIONAL_RULE_SETS",
     "REASSOCIATES",
     "ROUNDING",
+    "SHIPPED_RULE_SETS",
     "Accuracy",
     "AttrConst",
     "AttrSpec",

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from eqsat.rules._library import ALL_RULE_SETS, load_rules
+from eqsat.rules._library import SHIPPED_RULE_SETS, load_rules
 from eqsat.rules._rule import RuleSet
 from eqsat.rules._verify import SEED, Certificate, Kind, Rejection, check_rule
 
@@ -28,7 +28,7 @@ Verdict = Certificate | Rejection
 Progress = Callable[[str, float], None]
 
 
-def check_all(rule_sets: Iterable[RuleSet] = ALL_RULE_SETS, seed: int = SEED) -> list[Verdict]:
+def check_all(rule_sets: Iterable[RuleSet] = SHIPPED_RULE_SETS, seed: int = SEED) -> list[Verdict]:
     """Check every rule of the sets, in order."""
     return [check_rule(rule, seed) for each in rule_sets for rule in each.rules]
 
@@ -42,7 +42,7 @@ def _ignored(what: str, fraction: float) -> None:
 
 @cache
 def _sets(files: tuple[Path, ...]) -> tuple[RuleSet, ...]:
-    return tuple(s for f in files for s in load_rules(f)) if files else ALL_RULE_SETS
+    return tuple(s for f in files for s in load_rules(f)) if files else SHIPPED_RULE_SETS
 
 
 def _check_one(files: tuple[Path, ...], set_index: int, rule_index: int) -> Verdict:

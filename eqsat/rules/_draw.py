@@ -21,7 +21,8 @@ OPERAND_DTYPES = ("float64",) * 8 + (
     "bool",
 )
 FLOATS = ("float64",) * 5 + ("float32", "float32", "float16")
-INTEGERS = ("int64", "int32", "int64", "int8", "uint8")
+INTEGERS = ("int64", "int32", "int64", "int8", "uint8", "int16")
+LONG = 200_000  # so many products of bytes overflow 32 bits
 CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "strides": ((1, 1), (1, 1), (2, 1), (2, 2), 1),
     "dilation": ((1, 1), (1, 1), (2, 1), (2, 2), 1),
@@ -33,10 +34,24 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "groups": (1, 1, 2, 3),
     "out_layout": ("NCHW", "NCHW", None, "NHWC"),
     "epsilon": (1e-5, 0.5),
-    "min": (0, 0.0, 0.0, -1.0),
-    "max": (6, 6.0, 1.0, float("inf"), float("inf")),
+    "min": (0, 0.0, 0.0, -1.0, 2.0),
+    "max": (6, 6.0, 1.0, float("inf"), float("inf"), -0.5),
+    "start": (0, 0, 1, 2, -1),
+    "mode": ("fast", "fast", "wrap", "clip"),
     "output_size": (1, (1, 1), (1, 1), (2, 1)),
 }
+# Numbers that stand in these operands have dtypes and values of their own.
+POSITIONS = tuple(float(i) for i in range(-2, 4))
+ZERO_POINTS = (0.0, 0.0, 3.0, -2.0, 100.0, 200.0, 32767.0, 1e9)
+SCALES = (0.5, 0.1, 2.0, 0.03125, -0.5, 0.0)
+ROLES: dict[tuple[str, int], tuple[tuple[str, ...], tuple[float, ...]]] = {
+    ("take", 1): (("int64", "int32"), POSITIONS),
+    ("quantize", 1): (("float32",), SCALES),
+    ("dequantize", 1): (("float32",), SCALES),
+    ("quantize", 2): (("int8", "uint8", "int32"), ZERO_POINTS),
+    ("dequantize", 2): (("int8", "uint8", "int32"), ZERO_POINTS),
+}
+"""(operator, operand) → the dtypes and the values of a number there."""
 
 
 def size(rng: Random) -> int:

@@ -22,7 +22,17 @@ from eqsat.rules._resolve import (
     BuiltShape,
     BuiltVar,
 )
-from eqsat.shapes import is_bool, is_float, is_int, max_value, min_value, numpy_dtype
+from eqsat.rules._rule import Accuracy
+from eqsat.shapes import (
+    dtype_name,
+    is_bool,
+    is_float,
+    is_int,
+    machine_epsilon,
+    max_value,
+    min_value,
+    numpy_dtype,
+)
 
 Array = NDArray[Any]
 
@@ -35,6 +45,7 @@ class Arithmetic(Enum):
     SPECIAL = "with NaN, infinities, signed zeros and huge values, bit-equal"
     WRAPPING = "integers up to the limits of their dtype, bit-equal"
     FRACTIONS = "fractions, equal"
+    BOUNDED = "floats of the rule's domain, to its stated accuracy"
     ROUNDED = "floats, to 1e-9 (float32: 1e-4, float16: 2e-2) of the largest value"
 
 
@@ -58,6 +69,8 @@ def arithmetic_of(
     numerics: Numerics, terms: Iterable[Built], bindings: Bindings
 ) -> tuple[Arithmetic, ...]:
     """Return the arithmetics to compare in, the strictest that the claim and operators allow."""
+    if numerics is Numerics.APPROXIMATE:
+        return (Arithmetic.BOUNDED,)
     used = {o for t in terms for o in _operators(t)}
     dtypes = {t.dtype for t in bindings.types.values()}
     floats = any(map(is_float, dtypes))
@@ -97,10 +110,20 @@ SPECIAL_VALUES = (np.nan, np.inf, -np.inf, 1e30, -1e30, 0.0, -0.0)
 class Draw:
     """Draws tensor values for an arithmetic; about half the time only positive ones."""
 
-    def __init__(self, rng: Random, arithmetic: Arithmetic, *, as_objects: bool = False) -> None:
+    def __init__(
+        self,
+        rng: Random,
+        arithmetic: Arithmetic,
+        accuracy: Accuracy | None = None,
+        *,
+        as_objects: bool = False,
+        has_steps: bool = False,
+    ) -> None:
         self.rng = rng
         self.arithmetic = arithmetic
+        self.accuracy = accuracy
         self.as_objects = as_objects
+        self.fills = has_steps and rng.random() < 0.25
         self.low = rng.choice((-4, 1))
 
     def values(self, ty: TensorType, number: float | None) -> Array:
@@ -110,7 +133,7 @@ class Draw:
         if number is not None:
             flat: list[Any] = [number] * count
         else:
-            flat = [self._value(ty.dtype) for _ in range(count)]
+            flat = self._values(ty.dtype, count)
         if is_float(ty.dtype) and self.arithmetic is Arithmetic.FRACTIONS:
             return _objects([_fraction(v) for v in flat]).reshape(shape)
         values = np.array(flat, numpy_dtype(ty.dtype)).reshape(shape)
@@ -118,12 +141,19 @@ class Draw:
             return _objects([values.dtype.type(v) for v in values.flat]).reshape(shape)
         return values
 
+    def _values(self, dtype: str, count: int) -> list[Any]:
+        if self.fills and is_int(dtype):
+            return [self.rng.choice((int(min_value(dtype)), int(max_value(dtype))))] * count
+        return [self._value(dtype) for _ in range(count)]
+
     def _value(self, dtype: str) -> float | int | bool:
         if is_bool(dtype):
             return self.rng.random() < 0.5
         if not is_float(dtype):
             return self._integer(dtype)
         match self.arithmetic:
+            case Arithmetic.BOUNDED:
+                return self._in_domain()
             case Arithmetic.SPECIAL if self.rng.random() < 0.3:
                 value = self.rng.choice(SPECIAL_VALUES)
                 return value if dtype != "float16" or abs(value) != 1e30 else value / 1e26
@@ -133,6 +163,17 @@ class Draw:
                 return self.rng.uniform(min(self.low, 0.25), 3)
             case _:
                 return self.rng.randint(2 * self.low, 8) / 2
+
+    def _in_domain(self) -> float:
+        """Return a value of the rule's domain: its ends, anywhere, or near to zero."""
+        assert self.accuracy is not None
+        low, high = self.accuracy.low, self.accuracy.high
+        kind = self.rng.random()
+        if kind < 0.1:
+            return self.rng.choice((low, high))
+        if kind < 0.4:
+            return self.rng.uniform(low, high)
+        return self.rng.uniform(max(low, -4.0), min(high, 4.0))
 
     def _integer(self, dtype: str) -> int:
         lowest, highest = int(min_value(dtype)), int(max_value(dtype))
@@ -149,6 +190,11 @@ def _objects(items: list[Any]) -> Array:
     array = np.empty(len(items), object)
     array[:] = items
     return array
+
+
+def has_steps(terms: Iterable[Built]) -> bool:
+    """Return whether integers stand for evenly spaced floats, over the whole range of a dtype."""
+    return any(o in ("quantize", "dequantize") for t in terms for o in _operators(t))
 
 
 def needs_objects(terms: Iterable[Built], arithmetic: Arithmetic) -> bool:
@@ -196,6 +242,19 @@ def _operand(
             return [_evaluate(each, env, arithmetic) for each in operand]
         case _:
             return _evaluate(operand, env, arithmetic)
+
+
+def within_bound(left: Array, right: Array, size: Array, accuracy: Accuracy) -> bool:
+    """Return whether `right` is as near to `left` as promised; `size` is L of `Accuracy`.
+
+    The rounding of the dtype itself comes on top.
+    """
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    a, b, scale = (v.astype(np.float64) for v in (left, right, np.abs(size)))
+    rounding = 16 * machine_epsilon(dtype_name(left.dtype)) * np.maximum(scale, np.abs(a))
+    bound = accuracy.absolute + accuracy.relative * scale + rounding
+    return bool(np.all((np.abs(a - b) <= bound) | (a == b)))
 
 
 def same_values(a: Array, b: Array, arithmetic: Arithmetic) -> bool:

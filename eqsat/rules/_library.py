@@ -59,10 +59,12 @@ OPTIONAL_RULE_SETS: tuple[RuleSet, ...] = (
 )
 """The rule sets that ship and are never used unless named."""
 
+SHIPPED_RULE_SETS = (*ALL_RULE_SETS, *OPTIONAL_RULE_SETS)
+
 
 def all_rules() -> tuple[Rule, ...]:
     """Return every rule that ships, set by set."""
-    return tuple(r for s in (*ALL_RULE_SETS, *OPTIONAL_RULE_SETS) for r in s.rules)
+    return tuple(r for s in SHIPPED_RULE_SETS for r in s.rules)
 
 
 def _line_of(error: Exception, file: Path) -> str:
@@ -98,7 +100,7 @@ def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
         line = _line_of(error, file)
         raise RuleError(f"{file}{line}: {type(error).__name__}: {error}") from error
     found = tuple(v for v in vars(module).values() if isinstance(v, RuleSet))
-    shipped = {id(s) for s in (*ALL_RULE_SETS, *OPTIONAL_RULE_SETS)}
+    shipped = {id(s) for s in SHIPPED_RULE_SETS}
     own = tuple(s for s in found if id(s) not in shipped)
     if not own:
         raise RuleError(

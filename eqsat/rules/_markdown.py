@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from eqsat.ir import Numerics, op
 from eqsat.rules._check import Certificate, read_certificates
-from eqsat.rules._library import ALL_RULE_SETS
+from eqsat.rules._library import OPTIONAL_RULE_SETS, SHIPPED_RULE_SETS
 from eqsat.rules._rule import (
+    Accuracy,
     Phase,
     Rule,
     RuleSet,
@@ -19,6 +20,7 @@ _NUMERICS = {
     Numerics.EXACT: "bit-equal",
     Numerics.REASSOCIATING: "sums in another order",
     Numerics.ROUNDING: "rounds differently",
+    Numerics.APPROXIMATE: "approximate",
 }
 _PHASES = {
     Phase.SIMPLIFY: "runs until nothing changes",
@@ -29,14 +31,17 @@ _PHASES = {
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 
 
-def rules_markdown(rule_sets: Iterable[RuleSet] = ALL_RULE_SETS) -> str:
+def rules_markdown(rule_sets: Iterable[RuleSet] = SHIPPED_RULE_SETS) -> str:
     """Return the page: a section per rule set, an entry per rule with guard and certificate."""
     sets = list(rule_sets)
     lines = ["# Rules", "", f"{sum(len(s.rules) for s in sets)} rules. Each was compared with both"]
     lines[-1] += " sides evaluated on small adversarial instances; the count is given with it."
     for rule_set in sets:
         certificates = read_certificates(rule_set)
-        lines += ["", f"## {rule_set.name}", "", f"{_PHASES[rule_set.phase].capitalize()}."]
+        when = _PHASES[rule_set.phase].capitalize()
+        if rule_set in OPTIONAL_RULE_SETS:
+            when = f'Opt-in: `rules=[*eqsat.default_rules(), "{rule_set.name}"]`. {when}'
+        lines += ["", f"## {rule_set.name}", "", f"{when}."]
         for rule in rule_set.rules:
             lines += ["", *_entry(rule, certificates.get(rule.name))]
     return "\n".join(lines) + "\n"
@@ -47,12 +52,20 @@ def _entry(rule: Rule, certificate: Certificate | None) -> list[str]:
     arrow = "=" if rule.both_ways else "→"
     sides = [f"    {term_text(a)}  {arrow}  {term_text(b)}" for a, b in zip(lhs, rhs, strict=True)]
     facts = [f"Source: {rule.source}.", f"Numerics: {_NUMERICS[rule.numerics]}."]
+    if rule.accuracy is not None:
+        facts.append(_accuracy(rule.accuracy))
     guards = [f"`{c}`" for c in rule.when if c is not types_agree]
     if guards:
         facts.append(f"When {', '.join(guards)}.")
     if certificate is not None:
         facts.append(f"Held on {certificate.fired} instances of {certificate.shapes} shapes.")
     return [f"### {rule.name}", "", *sides, "", " ".join(facts)]
+
+
+def _accuracy(a: Accuracy) -> str:
+    parts = [f"{a.absolute:.3g}"] if a.absolute else []
+    parts += [f"{a.relative:.3g} L"] if a.relative else []
+    return f"Off by at most {' + '.join(parts)} for values from {a.low:g} to {a.high:g}."
 
 
 def term_text(term: Term, *, nested: bool = False) -> str:

@@ -22,8 +22,10 @@ from eqsat.rules._draw import (
     DTYPES,
     FLOATS,
     INTEGERS,
+    LONG,
     NARROW,
     OPERAND_DTYPES,
+    ROLES,
     axes,
     broadcast_target,
     by_kind,
@@ -106,6 +108,7 @@ class Sampler:
         self.rng = rng
         self.lhs, self.literals = open_literals(lhs)
         self.booleans = _boolean_variables(self.lhs)
+        self.roles = _roles(self.lhs)
         self.wanted_constants = frozenset(
             str(c.arguments[0]) for c in rule.when if c.fn.__name__ == "is_constant"
         )
@@ -128,7 +131,7 @@ class Sampler:
         self.base = self._base_shape()
         # Tensors that differ along one axis only are what concat takes.
         self.odd_axis = rng.randrange(len(self.base)) if self.base else 0
-        self.letters: dict[str, int] = {}
+        self.letters: dict[str, int] = self._long_letter()
         self.types: dict[str, TensorType] = {}
         self.attrs: dict[str, AttrValue] = {}
         self.shapes: dict[str, Shape] = {}
@@ -138,7 +141,7 @@ class Sampler:
                 case TensorSpec():
                     self.types[name] = TensorType(self._shape(spec), self._dtype(name, spec))
                 case NumberSpec():
-                    self._number(name, self._some_number())
+                    self._number(name, self._some_number(name))
                 case AttrSpec() | ShapeSpec():
                     pass
         for name, value in self.literals.items():
@@ -151,6 +154,16 @@ class Sampler:
             return None
         bindings = Bindings(self.types, self.attrs, self.shapes, self._constants(), self.numbers)
         return Instance(self.lhs, bindings, self.literals)
+
+    def _long_letter(self) -> dict[str, int]:
+        """Now and then an axis that two integer tensors share is long: sums may overflow."""
+        tensors = [s for s in self.rule.specs.values() if isinstance(s, TensorSpec)]
+        axes = [a for s in tensors if s.dtype == "int" for a in s.axes or () if isinstance(a, str)]
+        shared = sorted({a for a in axes if axes.count(a) > 1})
+        if not shared or self.rng.random() > 0.05:
+            return {}
+        self.base = self.base[:1]
+        return dict.fromkeys(axes, 1) | {self.rng.choice(shared): LONG}
 
     # --- tensors ----------------------------------------------------------------------------
 
@@ -188,14 +201,17 @@ class Sampler:
         if name in self.booleans or spec.dtype == "bool":
             return "bool"
         if spec.dtype == "int":
-            return self.integer
+            mixed = self.roles and self.rng.random() < 0.3
+            return self.rng.choice(INTEGERS) if mixed else self.integer
         if spec.dtype not in (None, "float"):
             return spec.dtype
         return self.dtype
 
     def _number(self, name: str, value: float) -> None:
         dtype = "bool" if name in self.booleans else self.dtype
-        if is_float(dtype) and self.has_casts:
+        if name in self.roles:
+            dtype = self.rng.choice(self.roles[name][0])
+        elif is_float(dtype) and self.has_casts:
             dtype = self.cast
         self.types[name] = TensorType(self.rng.choice(((), (), (), (1,), (1, 1))), dtype)
         self.numbers[name] = held_by(value, dtype)
@@ -205,7 +221,9 @@ class Sampler:
         shape = self.rng.choice(((), (), (), (1,), (1, 1), self._like_base(self.base), (2, 1)))
         return () if 0 in shape else shape
 
-    def _some_number(self) -> float:
+    def _some_number(self, name: str) -> float:
+        if name in self.roles:
+            return self.rng.choice(self.roles[name][1])
         return self.rng.choice((*NUMBERS, float(math.prod(self.base[-2:])), *map(float, self.base)))
 
     def _constants(self) -> frozenset[str]:
@@ -283,19 +301,27 @@ class Sampler:
                 return axes(self.rng, term.op, rank, dims)
             case "indices_or_sections":
                 return self._sections(dims, term)
-            case "begin" | "end":
+            case "begin" | "end" if term.op == "strided_slice":
                 return self._bounds(name, dims, term)
+            case "end" | "step" if term.op == "arange":
+                return self.rng.choice((1, 1, 2, 3) if name == "step" else (1, 2, 3, 4))
             case "strides" if term.op == "strided_slice":
                 return self._slice_strides(term)
             case "pad_width":
                 return pad_width(self.rng, rank)
             case "dtype" | "out_dtype":
-                anything = self.rng.choice((*DTYPES, *NARROW))
-                return self.rng.choice((self.dtype, self.cast, anything))
+                return self._some_dtype(term.op)
             case _ if name in CHOICES:
                 return self.rng.choice(CHOICES[name])
             case _:
                 return by_kind(self.rng, spec.kind)
+
+    def _some_dtype(self, name: str) -> str:
+        if name == "quantize":
+            return self.rng.choice((self.integer, self.integer, "int8", "uint8"))
+        if name == "dequantize":
+            return self.rng.choice(("float32", "float32", "float32", "float16", "float64"))
+        return self.rng.choice((self.dtype, self.cast, self.rng.choice((*DTYPES, *NARROW))))
 
     def _slice_strides(self, term: OpTerm) -> AttrValue:
         sliced = self._concrete(dict(term.attrs)["axes"])
@@ -337,6 +363,8 @@ class Sampler:
         if cut is not None and len(sizes) == 1 and self.rng.random() < 0.7:
             return (self.rng.choice((0, cut) if name == "begin" else (cut, *sizes)),)
         whole = self.rng.random() < 0.5
+        if not whole and self.rng.random() < 0.15:
+            return tuple(self.rng.randint(-2, d + 2) for d in sizes)
         if name == "begin":
             return tuple(0 if whole else self.rng.randint(0, d) for d in sizes)
         return tuple(
@@ -345,6 +373,8 @@ class Sampler:
 
 
 def _rank_and_dims(types: list[Type]) -> tuple[int, tuple[int, ...]]:
+    if not types:  # arange
+        return 0, ()
     first = types[0]
     if isinstance(first, TupleType):
         first = first.fields[0]
@@ -358,6 +388,17 @@ def _boolean_variables(terms: Sequence[Term]) -> frozenset[str]:
         if isinstance(term, OpTerm) and term.op in BOOLEAN_FIRST:
             names |= {t.name for t in _leaves(term.operands[0]) if isinstance(t, PatVar)}
     return frozenset(names)
+
+
+def _roles(terms: Sequence[Term]) -> dict[str, tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Return what numbers must be, by variable, because of where they stand."""
+    return {
+        operand.name: ROLES[term.op, position]
+        for term in itertools.chain.from_iterable(subterms(t) for t in terms)
+        if isinstance(term, OpTerm)
+        for position, operand in enumerate(term.operands)
+        if isinstance(operand, PatVar) and (term.op, position) in ROLES
+    }
 
 
 def _leaves(operand: OperandTerm) -> list[Term]:

@@ -11,7 +11,15 @@ from random import Random
 
 import numpy as np
 
-from eqsat.rules._evaluate import Arithmetic, Draw, arithmetic_of, evaluate, needs_objects
+from eqsat.rules._evaluate import (
+    Arithmetic,
+    Draw,
+    arithmetic_of,
+    evaluate,
+    has_steps,
+    needs_objects,
+    within_bound,
+)
 from eqsat.rules._evaluate import same_values as same
 from eqsat.rules._fingerprint import operators_hash, rule_hash
 from eqsat.rules._resolve import (
@@ -25,7 +33,7 @@ from eqsat.rules._resolve import (
     try_build,
     variables_fit,
 )
-from eqsat.rules._rule import Condition, Rewrite, Rule, types_agree
+from eqsat.rules._rule import Accuracy, Condition, Rewrite, Rule, types_agree
 from eqsat.rules._sample import Instance, Sampler
 from eqsat.rules._symbolic import resize, specialize, specialize_built, with_symbols
 from eqsat.rules._terms import Term
@@ -247,7 +255,14 @@ class _Check:
     ) -> _Difference | None:
         both = (*left, *right)
         for arithmetic in arithmetic_of(self.rule.numerics, both, bindings):
-            draw = Draw(self.rng, arithmetic, as_objects=needs_objects(both, arithmetic))
+            as_objects = needs_objects(both, arithmetic)
+            draw = Draw(
+                self.rng,
+                arithmetic,
+                self.rule.accuracy,
+                as_objects=as_objects,
+                has_steps=has_steps(both),
+            )
             env = {
                 name: draw.values(ty, bindings.numbers.get(name))
                 for name, ty in bindings.types.items()
@@ -263,6 +278,8 @@ class _Check:
                     continue
                 return _Difference(Kind.VALUES, f"only the left side has a value: {error}")
             self.methods[arithmetic.value] += 1
+            if self.rule.accuracy is not None:
+                return _out_of_bound(left, a, b, env, self.rule.accuracy)
             for x, y in zip(a, b, strict=True):
                 if not same(x, y, arithmetic):
                     text = f"values differ ({arithmetic.value}): {_short(x)} and {_short(y)}"
@@ -330,6 +347,20 @@ class _Check:
             guards=guards,
             unprofitable=dict(self.unprofitable),
         )
+
+
+def _out_of_bound(
+    terms: Sequence[Built],
+    left: Sequence[np.ndarray],
+    right: Sequence[np.ndarray],
+    env: Mapping[str, np.ndarray],
+    accuracy: Accuracy,
+) -> _Difference | None:
+    sizes = {n: np.abs(v) if v.dtype.kind in "fV" else v for n, v in env.items()}
+    for term, x, y in zip(terms, left, right, strict=True):
+        if not within_bound(x, y, evaluate(term, sizes, Arithmetic.BOUNDED), accuracy):
+            return _Difference(Kind.VALUES, f"out of its bound: {_short(x)} and {_short(y)}")
+    return None
 
 
 def _holds(condition: Condition, bindings: Bindings) -> bool:

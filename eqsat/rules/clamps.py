@@ -64,7 +64,7 @@ def clip_of_relu(x: Float, a: ScalarAttr, b: ScalarAttr) -> Sides:
     )
 
 
-@clamps.rule(source=LATTICE, when=[reaches_zero("a", "b")])
+@clamps.rule(source=LATTICE)
 def relu_of_clip(x: Float, a: ScalarAttr, b: ScalarAttr) -> Sides:
     return (
         ops.nn.relu(ops.clip(x, min=a, max=b)),

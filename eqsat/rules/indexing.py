@@ -22,7 +22,6 @@ from eqsat.rules._language import (
     compute,
     ops,
 )
-from eqsat.rules._predicates import one_element
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import Phase, RuleSet, predicate
 from eqsat.rules.concatenation import as_dims, steps_by_one
@@ -191,7 +190,7 @@ def _gathered_dims(x: Known, i: Known, axis: AttrValue) -> Shape | None:
     return None if a is None else (*x.dims[:a], *i.dims, *x.dims[a + 1 :])
 
 
-@indexing.rule(source=GATHER, when=[one_element("i"), is_position("x", "i", "k")])
+@indexing.rule(source=GATHER, when=[is_position("x", "i", "k")])
 def take_of_one_is_slice(x: Tensor, i: Number, k: IntAttr, m: StrAttr) -> Sides:
     cut = ops.strided_slice(
         x,

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from eqsat.ir import AttrValue
 from eqsat.rules._language import IntAttr, IntsAttr, Pattern, Sides, StrAttr, ops, tensor
 from eqsat.rules._predicates import is_constant, is_not_constant
-from eqsat.rules._resolve import Known
-from eqsat.rules._rule import APPROXIMATE, Accuracy, Phase, RuleSet, predicate
+from eqsat.rules._rule import APPROXIMATE, Accuracy, Phase, RuleSet
 
 mixed_precision = RuleSet("mixed_precision", Phase.EXPLORE)
 half_precision = RuleSet("half_precision", Phase.EXPLORE)
@@ -84,12 +82,6 @@ def product_in_float16(x: Rows, y: Batches) -> Sides:
     return x @ y, _product(x, y, "float16")
 
 
-@predicate
-def accumulates_in_float32(x: Known, layout: AttrValue) -> bool:
-    """The convolution keeps its layout and sums in float32."""
-    return x.dtype == "float32" and layout in (None, "", "NCHW")
-
-
 def _convolution(
     x: Pattern,
     w: Pattern,
@@ -113,7 +105,6 @@ def _convolution(
     source=SOURCE,
     numerics=APPROXIMATE,
     accuracy=_accuracy(BFLOAT16_BITS, 2),
-    when=[accumulates_in_float32("x", "o")],
 )
 def convolution_in_bfloat16(
     x: Image, w: Kernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, o: StrAttr
@@ -125,7 +116,6 @@ def convolution_in_bfloat16(
     source=SOURCE,
     numerics=APPROXIMATE,
     accuracy=_accuracy(FLOAT16_BITS, 2),
-    when=[accumulates_in_float32("x", "o")],
 )
 def convolution_in_float16(
     x: Image, w: Kernel, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, o: StrAttr

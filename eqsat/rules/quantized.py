@@ -19,13 +19,14 @@ from eqsat.rules._language import (
     Number,
     Pattern,
     Sides,
+    StrAttr,
     compute,
     ops,
     tensor,
 )
-from eqsat.rules._predicates import is_constant
+from eqsat.rules._predicates import is_constant, same_dtype
 from eqsat.rules._resolve import Known
-from eqsat.rules._rule import REASSOCIATES, Phase, RuleSet, predicate, types_agree
+from eqsat.rules._rule import REASSOCIATES, Phase, RuleSet, predicate
 from eqsat.shapes import LessEqual, bits, max_value, min_value
 
 quantized = RuleSet("quantized", Phase.EXPLORE)
@@ -56,6 +57,12 @@ def is_narrow(q: Known) -> bool:
 
 
 @predicate
+def is_small(z: Known) -> bool:
+    """The zero point is a step of at most 16 bits too."""
+    return z.number is not None and abs(z.number) <= 1 << 15
+
+
+@predicate
 def is_normal_scale(s: Known) -> bool:
     """Positive, and neither so small nor so large that steps are lost."""
     return s.number is not None and 1e-30 <= s.number <= 1e30
@@ -75,7 +82,9 @@ def is_float32(dtype: AttrValue) -> bool:
 
 @quantized.rule(
     source=AFFINE,
-    when=[is_narrow("q"), is_normal_scale("s"), has_dtype("q", "d"), is_float32("t")],
+    when=[
+        *(is_small("z"), is_normal_scale("s"), has_dtype("q", "d"), is_float32("t")),
+    ],
 )
 def quantize_of_dequantize(
     q: Integer, s: Number, z: Number, a: IntAttr, b: IntAttr, d: DtypeAttr, t: DtypeAttr
@@ -87,65 +96,75 @@ def quantize_of_dequantize(
 # --- views move through ---------------------------------------------------------------------
 
 
-@quantized.rule(source=POINTWISE, both_ways=True)
+# The scale is one for all elements, so its axis says nothing; the last one is always there.
+
+
+@quantized.rule(source=POINTWISE)
 def dequantize_of_reshape(
     q: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr, shape: Dims
 ) -> Sides:
     return (
         ops.reshape(ops.dequantize(q, s, z, axis=a, out_dtype=t), shape),
-        ops.dequantize(ops.reshape(q, shape), s, z, axis=a, out_dtype=t),
+        ops.dequantize(ops.reshape(q, shape), s, z, axis=-1, out_dtype=t),
     )
 
 
-@quantized.rule(source=POINTWISE, both_ways=True)
-def quantize_of_reshape(
-    x: Float32, s: Number, z: Number, a: IntAttr, t: DtypeAttr, shape: Dims
-) -> Sides:
-    return (
-        ops.reshape(ops.quantize(x, s, z, axis=a, out_dtype=t), shape),
-        ops.quantize(ops.reshape(x, shape), s, z, axis=a, out_dtype=t),
-    )
-
-
-@quantized.rule(source=POINTWISE, both_ways=True)
+@quantized.rule(source=POINTWISE)
 def dequantize_of_permute(
     q: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr, p: IntsAttr
 ) -> Sides:
     return (
         ops.permute_dims(ops.dequantize(q, s, z, axis=a, out_dtype=t), axes=p),
-        ops.dequantize(ops.permute_dims(q, axes=p), s, z, axis=a, out_dtype=t),
+        ops.dequantize(ops.permute_dims(q, axes=p), s, z, axis=-1, out_dtype=t),
     )
 
 
-@quantized.rule(source=POINTWISE, both_ways=True)
+@quantized.rule(source=POINTWISE, when=[same_dtype("q", "r")])
+def dequantize_of_concat(
+    q: Integer, r: Integer, s: Number, z: Number, a: IntAttr, b: IntAttr, t: DtypeAttr, k: IntAttr
+) -> Sides:
+    left = ops.dequantize(q, s, z, axis=a, out_dtype=t)
+    right = ops.dequantize(r, s, z, axis=b, out_dtype=t)
+    return (
+        ops.concat([left, right], axis=k),
+        ops.dequantize(ops.concat([q, r], axis=k), s, z, axis=-1, out_dtype=t),
+    )
+
+
+@quantized.rule(source=POINTWISE)
+def dequantize_of_take(
+    q: Integer,
+    i: Integer,
+    s: Number,
+    z: Number,
+    a: IntAttr,
+    t: DtypeAttr,
+    k: IntAttr,
+    m: StrAttr,
+) -> Sides:
+    return (
+        ops.take(ops.dequantize(q, s, z, axis=a, out_dtype=t), i, axis=k, mode=m),
+        ops.dequantize(ops.take(q, i, axis=k, mode=m), s, z, axis=-1, out_dtype=t),
+    )
+
+
+@quantized.rule(source=POINTWISE)
+def quantize_of_reshape(
+    x: Float32, s: Number, z: Number, a: IntAttr, t: DtypeAttr, shape: Dims
+) -> Sides:
+    return (
+        ops.quantize(ops.reshape(x, shape), s, z, axis=a, out_dtype=t),
+        ops.reshape(ops.quantize(x, s, z, axis=-1, out_dtype=t), shape),
+    )
+
+
+@quantized.rule(source=POINTWISE)
 def quantize_of_permute(
     x: Float32, s: Number, z: Number, a: IntAttr, t: DtypeAttr, p: IntsAttr
 ) -> Sides:
     return (
-        ops.permute_dims(ops.quantize(x, s, z, axis=a, out_dtype=t), axes=p),
         ops.quantize(ops.permute_dims(x, axes=p), s, z, axis=a, out_dtype=t),
-    )
-
-
-@quantized.rule(source=POINTWISE, both_ways=True)
-def dequantize_of_concat(
-    q: Integer, r: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr, k: IntAttr
-) -> Sides:
-    left = ops.dequantize(q, s, z, axis=a, out_dtype=t)
-    right = ops.dequantize(r, s, z, axis=a, out_dtype=t)
-    return (
-        ops.concat([left, right], axis=k),
-        ops.dequantize(ops.concat([q, r], axis=k), s, z, axis=a, out_dtype=t),
-    )
-
-
-@quantized.rule(source=POINTWISE, both_ways=True)
-def dequantize_of_take(
-    q: Integer, i: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr, k: IntAttr
-) -> Sides:
-    return (
-        ops.take(ops.dequantize(q, s, z, axis=a, out_dtype=t), i, axis=k),
-        ops.dequantize(ops.take(q, i, axis=k), s, z, axis=a, out_dtype=t),
+        ops.permute_dims(ops.quantize(x, s, z, axis=-1, out_dtype=t), axes=p),
     )
 
 
@@ -162,7 +181,7 @@ def holds_zero_point(q: Known, z: Known) -> bool:
 
 @quantized.rule(
     source=MONOTONE,
-    when=[is_normal_scale("s"), holds_zero_point("q", "z"), is_narrow("q"), is_float32("t")],
+    when=[is_normal_scale("s"), is_narrow("q")],
 )
 def relu_of_dequantize(q: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr) -> Sides:
     return (
@@ -171,9 +190,7 @@ def relu_of_dequantize(q: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAtt
     )
 
 
-@quantized.rule(
-    source=MONOTONE, when=[is_normal_scale("s"), is_narrow("q"), is_float32("t"), types_agree]
-)
+@quantized.rule(source=MONOTONE, when=[is_normal_scale("s"), is_narrow("q"), same_dtype("q", "r")])
 def maximum_of_dequantize(
     q: Integer, r: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr
 ) -> Sides:
@@ -213,7 +230,7 @@ def sums_fit(q: Known) -> bool:
 @quantized.rule(
     source=PRODUCT,
     numerics=REASSOCIATES,
-    when=[is_constant("w"), is_last_axis("w", "a"), is_float32("t")],
+    when=[is_constant("w"), is_narrow("w"), is_last_axis("w", "a")],
 )
 def scale_of_columns_leaves_product(
     x: Rows, w: Matrix, s: ScaleN, a: IntAttr, t: DtypeAttr
@@ -224,7 +241,7 @@ def scale_of_columns_leaves_product(
     )
 
 
-@quantized.rule(source=PRODUCT, numerics=REASSOCIATES, when=[is_constant("w"), is_float32("t")])
+@quantized.rule(source=PRODUCT, numerics=REASSOCIATES, when=[is_constant("w"), is_narrow("w")])
 def symmetric_scale_leaves_product(
     x: Rows, w: Matrix, s: Number, a: IntAttr, t: DtypeAttr
 ) -> Sides:
@@ -234,14 +251,21 @@ def symmetric_scale_leaves_product(
     )
 
 
-@quantized.rule(source=PRODUCT, numerics=REASSOCIATES, when=[is_constant("w"), is_float32("t")])
+# The zero point is taken off the weight, not off the result: that would cancel.
+
+
+@quantized.rule(
+    source=PRODUCT,
+    numerics=REASSOCIATES,
+    when=[is_constant("w"), is_byte("w"), holds_zero_point("w", "z")],
+)
 def scale_of_weight_leaves_product(
     x: Rows, w: Matrix, s: Number, z: Number, a: IntAttr, t: DtypeAttr
 ) -> Sides:
-    steps = x @ ops.astype(w, dtype="float32")
+    steps = ops.astype(w, dtype="int16") - compute(_number, z)
     return (
         x @ ops.dequantize(w, s, z, axis=a, out_dtype=t),
-        (steps - ops.sum(x, axis=(-1,), keepdims=True) * compute(_number, z)) * compute(_number, s),
+        (x @ ops.astype(steps, dtype="float32")) * compute(_number, s),
     )
 
 
@@ -250,8 +274,7 @@ def scale_of_weight_leaves_product(
     numerics=REASSOCIATES,
     when=[
         *(is_byte("q"), is_byte("w"), sums_fit("w")),
-        *(holds_zero_point("q", "y"), holds_zero_point("w", "z")),
-        *(is_float32("t"), is_float32("u")),
+        *(holds_zero_point("q", "y"), holds_zero_point("w", "z"), is_float32("t")),
     ],
 )
 def product_in_integers(
