@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from eqsat._collection import paused_collection
 from eqsat._report import PhaseTime, Report, RuleGain
-from eqsat._snapshot import Cover, Snapshot
 from eqsat.backends import NativeProbe, available_cpus, compile_program, compile_vm, host_target
-from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, load_profile, variants
+from eqsat.extract import DeviceProfile, load_profile
 from eqsat.ir import (
-    REQUIRES,
     Function,
     IRModule,
-    PrimFunc,
-    TensorType,
     interpret,
-    requirement_text,
-    size_requirements,
+    type_symbols,
 )
 from eqsat.ir.frontend import from_onnx
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
 from eqsat.lowering import is_straight_line, lower_module, lower_vm, outline
 from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
-from eqsat.shapes import EqsatError, Equal, Facts, symbols
+from eqsat.shapes import EqsatError, Facts
 
 if TYPE_CHECKING:
     from eqsat._saturate import Limits
+    from eqsat._search import Searches
     from eqsat.backends import Executable, VmExecutable
     from eqsat.lowering import HostOperations
 
@@ -55,7 +50,7 @@ class OptimizeResult:
     """What `optimize` found.
 
     Attributes:
-        module: the best program, as kernels: private functions called from main.
+        module: the best program, as kernels: private functions called from the others.
         report: counts, estimates, the proven gap and the time of each phase.
         source: the program that was given.
     """
@@ -63,12 +58,11 @@ class OptimizeResult:
     module: IRModule
     report: Report
     source: IRModule
-    _search: _Search = field(repr=False)
+    _search: Searches = field(repr=False)
 
     def variants(self, k: int) -> list[IRModule]:
         """Return up to `k` structurally different programs, the cheapest first by estimate."""
-        covers = variants(self._search.snapshot, self._search.profile, self._search.sizes, k)
-        return [self._search.decode(c) for c in covers]
+        return self._search.variants(k)
 
     def explain(self) -> str:
         """Return which rules made the chosen program and what each is worth, as text."""
@@ -93,44 +87,6 @@ class OptimizeResult:
         return self.report.as_html()
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """What is kept of a saturation: enough to extract again."""
-
-    snapshot: Snapshot
-    profile: DeviceProfile
-    sizes: Sizes
-    cover: Cover
-    function: Function
-    requires: tuple[Equal, ...]
-    others: Mapping[str, Function | PrimFunc]
-
-    def decode(self, cover: Cover) -> IRModule:
-        from eqsat._decode import decode
-
-        module = decode(self.snapshot, cover, self.function, self.others)
-        if self.requires:
-            main = module.relax_function()
-            attrs = {**main.attrs, REQUIRES: requirement_text(self.requires)}
-            module.functions["main"] = replace(main, attrs=attrs)
-        return module
-
-    def gains(self) -> tuple[RuleGain, ...]:
-        """Extract again, greedily, without each rule that the cover uses."""
-        from eqsat._explain import rules_used, without_rule
-
-        used = rules_used(self.snapshot, self.cover)
-        whole = extract(self.snapshot, self.profile, self.sizes, time_limit_s=0.0).time_s
-        gains = [
-            RuleGain(rule, count, self._cost_without(without_rule(self.snapshot, rule)) - whole)
-            for rule, count in used.items()
-        ]
-        return tuple(sorted(gains, key=lambda g: (-g.gain_s, g.rule)))
-
-    def _cost_without(self, snapshot: Snapshot) -> float:
-        return extract(snapshot, self.profile, self.sizes, time_limit_s=0.0).time_s
-
-
 @paused_collection()
 def optimize(
     mod: IRModule,
@@ -145,7 +101,8 @@ def optimize(
     """Return the best program equal to `mod` that the rules reach within the limits.
 
     Args:
-        mod: a module whose function `main` is optimized.
+        mod: a module. Each straight-line part of its functions, branches and local functions
+            included, is optimized; private functions are inlined, specialised or dropped.
         target: what the program is to run on.
         rules: rule sets, or paths of files that hold some; `default_rules()` unless given.
         limits: bounds on e-nodes, time, iterations and memory of the saturation.
@@ -154,45 +111,33 @@ def optimize(
         progress: called while it works.
 
     Raises:
-        EqsatError: `main` is missing, a rule is not sound, or the target is unknown.
+        EqsatError: there is no public function, a rule is not sound, or the target is unknown.
     """
-    from eqsat._saturate import Limits, saturate
+    from eqsat._inline import simplified
+    from eqsat._saturate import Limits
+    from eqsat._search import Searcher, Settings
 
     _check_arguments("optimize", mod, num_threads)
     _check_limits(limits)
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
-    report = progress or _silent
-    clock = _Clock()
-    function = _main(mod)
-    _check_dims(function, dims or {})
+    roots = set(_entry_names(mod, None))
+    _check_dims(mod, dims or {})
     rule_sets = _rule_sets(rules)
-    report("saturate", 0.0)
-    snapshot, saturation = saturate(
-        function, rule_sets, _FACTS, limits or Limits(), lambda f: report("saturate", f)
-    )
-    clock.mark("saturate")
-    profile = load_profile(num_threads or available_cpus(), NativeProbe())
-    clock.mark("profile")
-    sizes = Sizes.of(snapshot, dims or {})
-    report("extract", 0.0)
-    cover = extract(snapshot, profile, sizes, progress=lambda f: report("extract", f))
-    before = input_cover(snapshot, profile, sizes)
-    clock.mark("extract")
-    others = {name: f for name, f in mod.functions.items() if name != "main"}
-    requires = size_requirements(mod)
-    search = _Search(snapshot, profile, sizes, cover, function, requires, others)
-    module = search.decode(cover)
+    clock = _Clock()
+
+    def profile() -> DeviceProfile:
+        return load_profile(num_threads or available_cpus(), NativeProbe())
+
+    report = progress or _silent
+    settings = Settings(rule_sets, _FACTS, limits or Limits(), dims or {}, profile)
+    prepared = simplified(mod, lambda f: f.name in roots)
+    clock.mark("inline")
+    searches = Searcher(settings, clock.mark, report).run(prepared)
+    module = searches.best()
     clock.mark("decode")
     report("done", 1.0)
-    facts = Report.of(
-        saturation=saturation,
-        before=before,
-        after=cover,
-        operators=_operator_counts(function),
-        phases=tuple(clock.times),
-    )
-    return OptimizeResult(module, facts, mod, search)
+    return OptimizeResult(module, searches.report(clock.times()), mod, searches)
 
 
 @paused_collection()
@@ -276,7 +221,7 @@ def _entry_names(module: IRModule, function: str | None) -> list[str]:
                 f"{', '.join(relax) or 'none'}"
             )
         return [function]
-    public = [n for n, f in relax.items() if not f.is_private]
+    public = [n for n, f in relax.items() if not f.is_private or n == "main"]
     if not public:
         raise EqsatError(
             f"the module has no public function; name one: function=...; it has "
@@ -326,13 +271,6 @@ def _lowering_target(num_threads: int | None) -> LoweringTarget:
     )
 
 
-def _main(mod: IRModule) -> Function:
-    if "main" not in mod.functions:
-        listed = ", ".join(mod.functions) or "none"
-        raise EqsatError(f"the module has no function main; its functions are: {listed}")
-    return mod.relax_function("main")
-
-
 def _rule_sets(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet, ...]:
     if rules is None:
         return default_rules()
@@ -357,10 +295,9 @@ def _check_own_rules(rule_sets: Sequence[RuleSet]) -> None:
         raise RuleError("a rule is not true, so nothing was optimized: " + "; ".join(rejected))
 
 
-def _check_dims(function: Function, dims: Mapping[str, int]) -> None:
-    known = {
-        s for p in function.params if isinstance(p.type, TensorType) for s in symbols(p.type.dims)
-    }
+def _check_dims(mod: IRModule, dims: Mapping[str, int]) -> None:
+    functions = [f for f in mod.functions.values() if isinstance(f, Function)]
+    known = {s for f in functions for p in f.params for s in type_symbols(p.type)}
     if unknown := set(dims) - known:
         raise EqsatError(
             f"dims names {', '.join(sorted(unknown))}; the symbolic dims of the inputs are "
@@ -372,22 +309,6 @@ def _check_dims(function: Function, dims: Mapping[str, int]) -> None:
             raise EqsatError(f"dims gives {name} the size {size!r}; a size is an int, at least 0")
 
 
-def _operator_counts(function: Function) -> Counter[str]:
-    from eqsat.ir import Call, OpDef, VarBinding
-
-    counts: Counter[str] = Counter()
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            value = binding.value
-            if (
-                isinstance(binding, VarBinding)
-                and isinstance(value, Call)
-                and isinstance(value.op, OpDef)
-            ):
-                counts[value.op.name] += 1
-    return counts
-
-
 def _silent(what: str, fraction: float) -> None:
     """Show nothing."""
 
@@ -396,13 +317,17 @@ class _Clock:
     """Wall-clock time between marks."""
 
     def __init__(self) -> None:
-        self.times: list[PhaseTime] = []
+        self._times: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def mark(self, name: str) -> None:
         now = time.perf_counter()
-        self.times.append(PhaseTime(name, now - self._last))
+        self._times[name] = self._times.get(name, 0.0) + now - self._last
         self._last = now
+
+    def times(self) -> tuple[PhaseTime, ...]:
+        """Return the time of each phase, in the order in which they were first marked."""
+        return tuple(PhaseTime(name, time_s) for name, time_s in self._times.items())
 
 
 __all__ = [

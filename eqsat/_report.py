@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any
@@ -46,6 +46,7 @@ class Report:
         gap: how far from the proven optimum at most, as a fraction.
         num_nodes, num_classes: size of the e-graph.
         stop: why saturation stopped.
+        num_parts: the straight-line parts of the program, over which all is summed.
     """
 
     num_operators: int
@@ -61,6 +62,7 @@ class Report:
     templates: Mapping[str, int]
     phases: tuple[PhaseTime, ...]
     gains: tuple[RuleGain, ...] = ()
+    num_parts: int = 1
 
     @staticmethod
     def of(
@@ -87,6 +89,33 @@ class Report:
             phases=phases,
         )
 
+    @staticmethod
+    def sum(reports: Sequence[Report], phases: tuple[PhaseTime, ...]) -> Report:
+        """Return the report of a module from those of its parts."""
+        matches: Counter[str] = Counter()
+        templates: Counter[str] = Counter()
+        for r in reports:
+            matches.update(r.matches)
+            templates.update(r.templates)
+        total_s = sum(r.estimate_s for r in reports)
+        open_s = sum(r.gap * r.estimate_s for r in reports)
+        limits = [r.stop for r in reports if r.stop != "saturated"]
+        return Report(
+            num_operators=sum(r.num_operators for r in reports),
+            num_kernels_before=sum(r.num_kernels_before for r in reports),
+            num_kernels=sum(r.num_kernels for r in reports),
+            estimate_before_s=sum(r.estimate_before_s for r in reports),
+            estimate_s=total_s,
+            gap=open_s / total_s if total_s > 0 else 0.0,
+            num_nodes=sum(r.num_nodes for r in reports),
+            num_classes=sum(r.num_classes for r in reports),
+            stop=limits[0] if limits else "saturated",
+            matches=dict(matches),
+            templates=dict(templates),
+            phases=phases,
+            num_parts=len(reports),
+        )
+
     def with_gains(self, gains: tuple[RuleGain, ...]) -> Report:
         """Return the report with the worth of each rule."""
         return replace(self, gains=gains)
@@ -105,7 +134,9 @@ class Report:
         kernels = ", ".join(
             f"{n} {t}" for t, n in sorted(self.templates.items(), key=lambda i: -i[1])
         )
+        parts = [("parts", str(self.num_parts))] if self.num_parts != 1 else []
         return [
+            *parts,
             ("operators", str(self.num_operators)),
             ("kernels before", str(self.num_kernels_before)),
             ("kernels after", f"{self.num_kernels} ({kernels})"),

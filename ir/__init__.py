@@ -65,7 +65,7 @@ from eqsat.ir._lattice import (
     type_base_check,
     type_lca,
 )
-from eqsat.ir._normalize import Copier, is_known, normalized
+from eqsat.ir._normalize import Copier, Inlined, is_known, normalized
 from eqsat.ir._op import (
     REQUIRED,
     Attr,
@@ -83,7 +83,7 @@ from eqsat.ir._op import (
 from eqsat.ir._reads import attr_symbols, free_variables, symbols_read, type_symbols, variables_read
 from eqsat.ir._requirements import REQUIRES, requirement_text, size_requirements
 from eqsat.ir._structural import structural_equal, structural_hash
-from eqsat.ir._subtyping import fits, result_of_call
+from eqsat.ir._subtyping import bind_symbols, fits, result_of_call
 from eqsat.ir._tir import (
     PrimFunc,
 )
@@ -146,6 +146,7 @@ __all__ = [
     "GlobalVar",
     "IRModule",
     "If",
+    "Inlined",
     "MatchCast",
     "NullValue",
     "Numerics",
@@ -177,6 +178,7 @@ __all__ = [
     "Var",
     "VarBinding",
     "attr_symbols",
+    "bind_symbols",
     "bind_types",
     "call_primfunc",
     "check_well_formed",

@@ -7,7 +7,7 @@ stand where they are used; nothing pure is computed that nobody reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from eqsat.ir._expr import (
@@ -35,7 +35,15 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._reads import variables_read
-from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, UnknownShape, substitute_type
+from eqsat.ir._types import (
+    PrimType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+    substitute_type,
+)
 from eqsat.shapes import Dim, SymDim, substitute
 
 _LEAVES = (
@@ -48,12 +56,29 @@ def normalized(function: Function) -> Function:
     return Copier().function(function)
 
 
+Replace = Callable[[Call], "Inlined | Constant | None"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Inlined:
+    """A body to stand in place of a call, with what its variables and symbols are there."""
+
+    body: SeqExpr
+    values: dict[Var, Expr]
+    dims: Mapping[str, Dim]
+
+
+def keep(call: Call) -> None:
+    """Replace no call."""
+
+
 @dataclass(slots=True)
 class Copier:
-    """Copies bodies, with variables replaced by `values` and symbols by `dims`."""
+    """Copies bodies, with variables replaced by `values`, symbols by `dims`, calls by `replace`."""
 
     values: dict[Var, Expr] = field(default_factory=dict[Var, Expr])
     dims: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
+    replace: Replace = keep
     _known: dict[Var, Tuple | ShapeExpr] = field(default_factory=dict[Var, "Tuple | ShapeExpr"])
 
     def function(self, f: Function) -> Function:
@@ -81,7 +106,10 @@ class Copier:
     # --- bindings ---------------------------------------------------------------------------
 
     def _fresh(self, var: Var, ty: Type) -> Var:
-        new = Var(var.name, self._type(ty), span=var.span)
+        # A scalar variable is a symbol of the same name.
+        is_renamed = ty == PrimType("int64") and var.name in self.dims
+        name = str(self.dims[var.name]) if is_renamed else var.name
+        new = Var(name, self._type(ty), span=var.span)
         self.values[var] = new
         return new
 
@@ -120,6 +148,8 @@ class Copier:
                 return self._call(e, out)
             case If():
                 condition = self._atom(e.condition, out)
+                if isinstance(condition, Constant):
+                    return self.append(e.then_branch if condition.value else e.else_branch, out)
                 branches = self.sequence(e.then_branch), self.sequence(e.else_branch)
                 return replace(
                     e,
@@ -181,7 +211,11 @@ class Copier:
             )
         attrs = {k: self._attr(v) for k, v in e.attrs.items()}
         types = tuple(self._type(t) for t in e.ty_args)
-        return Call(op, tuple(args), attrs, self._type(e.type), types, e.span)
+        call = Call(op, tuple(args), attrs, self._type(e.type), types, e.span)
+        found = self.replace(call)
+        if isinstance(found, Inlined):
+            return Copier(found.values, found.dims, self.replace).append(found.body, out)
+        return call if found is None else found
 
     def _operand(self, kind: OperandKind, a: Expr, out: list[Binding]) -> Expr:
         """Return an operand of an operator, with its fields or dims in sight."""

@@ -7,6 +7,7 @@ from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
 from eqsat.lowering._native_ops import PART, is_native_call
 from eqsat.lowering._outline import is_straight_line, outline
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
+from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
 from eqsat.lowering._vm_lower import HostOperations, lower_vm
 from eqsat.lowering._vm_program import Parameter as VmParameter
@@ -33,6 +34,7 @@ __all__ = [
     "lower_vm",
     "outline",
     "plan_memory",
+    "structural_key",
 ]
 
 if __name__ == "lowering":

@@ -76,7 +76,9 @@ def _with_module(result: eqsat.OptimizeResult, module: IRModule) -> eqsat.Optimi
 def test_unknown_target_and_missing_main_are_named() -> None:
     with pytest.raises(eqsat.EqsatError, match="unknown target 'tpu'; the targets are: cpu"):
         eqsat.optimize(mlp(), target="tpu")  # type: ignore[arg-type]
-    with pytest.raises(eqsat.EqsatError, match="no function main; its functions are: none"):
+    with pytest.raises(
+        eqsat.EqsatError, match="no public function; name one: function=...; it has none"
+    ):
         eqsat.optimize(IRModule({}))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import eqsat
-from eqsat.ir import IRModule
+from eqsat.ir import IRModule, check_well_formed
 
 F32, I64 = np.float32, np.int64
 
@@ -406,3 +406,15 @@ def test_native_equals_interpreted(name: str, compiled: Any) -> None:
     module, exe = compiled(name)
     for args in PROGRAMS[name][1]:
         _same(exe["main"](*args), eqsat.interpret(module, *args))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_optimized_equals_interpreted(name: str) -> None:
+    module = eqsat.from_tvmscript(PROGRAMS[name][0])
+    best = eqsat.optimize(module, num_threads=1)
+    check_well_formed(best.module)
+    exe = eqsat.compile(best, num_threads=1)
+    for args in PROGRAMS[name][1]:
+        wanted = eqsat.interpret(module, *args)
+        _same(eqsat.interpret(best.module, *args), wanted)
+        _same(exe["main"](*args), wanted)
