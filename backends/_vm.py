@@ -28,7 +28,16 @@ from eqsat.backends._vm_values import (
     from_python,
     truth,
 )
-from eqsat.ir import call_primfunc, empty_tensor, get_func, run_operator, shown
+from eqsat.ir import (
+    call_primfunc,
+    check_assertion,
+    empty_tensor,
+    get_func,
+    print_values,
+    render,
+    run_operator,
+    shown,
+)
 from eqsat.lowering import VmFunction, VmProgram
 from eqsat.lowering.vm import (
     Assert,
@@ -52,6 +61,7 @@ from eqsat.lowering.vm import (
     MakeTuple,
     Move,
     Print,
+    Render,
     Return,
     RunPart,
     RunPrimFunc,
@@ -246,13 +256,14 @@ class Machine:
             case HostOperation() | RunPrimFunc() | CallExtern():
                 self._on_host(one, frame, recorder)
             case Print():
-                args = _taken(one.args, one, registers)
-                print(_message(one.format, args))  # what the program asks for
+                print_values(one.format, _taken(one.args, one, registers))
+                registers[one.result] = ()
             case Assert():
                 condition, *args = _taken(one.args, one, registers)
-                if not truth(condition):
-                    text = _message(one.format, args)
-                    raise RuntimeCheckError("assertion failed" + (f": {text}" if text else ""))
+                check_assertion(condition, one.format, args)
+                registers[one.result] = ()
+            case Render():
+                registers[one.result] = render(*_taken(one.args, one, registers))
             case Branch() | Jump() | Return() | CallFunction() | CallValue():
                 raise AssertionError(one)
             case _:
@@ -358,11 +369,6 @@ def _registered(name: str) -> Any:
             f"no function is registered as {name!r}; register it: eqsat.register_func({name!r}, f)"
         )
     return function
-
-
-def _message(text: str, args: Sequence[Any]) -> str:
-    shown_args = [str(a) for a in args]
-    return text.format(*shown_args) if text else " ".join(shown_args)
 
 
 def _note_places(error: Exception, stack: Sequence[_Frame]) -> None:

@@ -51,7 +51,7 @@ from eqsat.ir._interpret import (
 )
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_call import call_primfunc, empty_tensor, run_operator
-from eqsat.ir._interpret_host import printing_to
+from eqsat.ir._interpret_host import check_assertion, print_values, printing_to, render
 from eqsat.ir._interpret_te import (
     evaluate_te,
 )
@@ -181,6 +181,7 @@ __all__ = [
     "bind_symbols",
     "bind_types",
     "call_primfunc",
+    "check_assertion",
     "check_well_formed",
     "empty_tensor",
     "erase_to_well_defined",
@@ -200,10 +201,12 @@ __all__ = [
     "print_function",
     "print_module",
     "print_primfunc",
+    "print_values",
     "printing_to",
     "register_func",
     "register_op",
     "remove_func",
+    "render",
     "requirement_text",
     "result_of_call",
     "run_operator",

@@ -225,8 +225,8 @@ class _Machine:
 
     def apply(self, callee: Any, args: Sequence[Any]) -> Any:
         match callee:
-            case Partial(function, first):
-                return self.apply(function, [*first, *args])
+            case Partial(function, last):
+                return self.apply(function, [*args, *last])
             case Function():
                 return self.call_function(callee, args)
             case _Closure(function, frame):

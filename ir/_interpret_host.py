@@ -39,7 +39,7 @@ def printing_to(write: Callable[[str], None]) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A function with its first arguments given: what `R.make_closure` makes."""
+    """A function with its last arguments given, as in TVM: what `R.make_closure` makes."""
 
     function: Any
     args: tuple[Any, ...]

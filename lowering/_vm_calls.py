@@ -11,7 +11,6 @@ from eqsat.ir import (
     GlobalVar,
     OpDef,
     PrimFunc,
-    StringImm,
     Tuple,
     TupleType,
     Type,
@@ -24,6 +23,7 @@ from eqsat.lowering._vm_program import (
     CallExtern,
     CallValue,
     Print,
+    Render,
     RunPrimFunc,
 )
 
@@ -40,6 +40,10 @@ def foreign_call(code: Code, op: OpDef, e: Call, what: str) -> int:
     """
     if op.name in ("print", "assert_op"):
         return _effect(code, op.name, e)
+    if op.name == "render_object":
+        r = code.new()
+        code.emit(Render(code.registers(e.args), r))
+        return r
     callee, args = e.args[0], e.args[1:]
     if isinstance(callee, GlobalVar):
         target = code.module.functions.get(callee.name)
@@ -66,15 +70,8 @@ def foreign_call(code: Code, op: OpDef, e: Call, what: str) -> int:
 
 
 def _effect(code: Code, name: str, e: Call) -> int:
-    text, args = e.attrs.get("format", ""), list(e.args)
-    texts = [a for a in args if isinstance(a, StringImm)]
-    if not text and texts and name == "print":
-        text = texts[0].value
-        args.remove(texts[0])
-    values, r = code.registers(args), code.new()
-    code.emit(
-        Print(str(text or ""), values, r) if name == "print" else Assert(str(text or ""), values, r)
-    )
+    text, values, r = str(e.attrs["format"]), code.registers(e.args), code.new()
+    code.emit(Print(text, values, r) if name == "print" else Assert(text, values, r))
     return r
 
 

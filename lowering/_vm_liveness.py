@@ -27,6 +27,7 @@ from eqsat.lowering._vm_program import (
     Move,
     Print,
     Registers,
+    Render,
     Return,
     RunPart,
     RunPrimFunc,
@@ -84,6 +85,7 @@ def reads(one: Instruction) -> Registers:
             | CallExtern(args=args)
             | Print(args=args)
             | Assert(args=args)
+            | Render(args=args)
             | MakeTuple(args=args)
             | MakeClosure(args=args)
         ):
@@ -119,6 +121,7 @@ def writes(one: Instruction) -> Registers:
             | CallExtern(result=result)
             | Print(result=result)
             | Assert(result=result)
+            | Render(result=result)
             | MakeTuple(result=result)
             | GetField(result=result)
             | MakeShape(result=result)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from eqsat.ir import (
+    CALL_OPS,
     Binding,
     Call,
     Expr,
@@ -329,10 +330,10 @@ class _FunctionCode:
 
     def _call(self, var: Var, e: Call) -> Value:
         match e.op:
-            case OpDef() as op if op.operands or not e.args:
-                return self._host(op, e)
-            case OpDef() as op:
+            case OpDef() as op if op.name in CALL_OPS and not op.operands:
                 return foreign_call(self.code, op, e, var.name)
+            case OpDef() as op:
+                return self._host(op, e)
             case GlobalVar(name):
                 return self._global_call(name, e, var.name)
             case Var():

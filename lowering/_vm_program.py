@@ -129,6 +129,16 @@ class Assert:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Render:
+    """`result` is the argument as text."""
+
+    args: Registers
+    result: int
+    dead: Registers = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class MakeTuple:
     """`result = (args...)`."""
 
@@ -269,6 +279,7 @@ Instruction = (
     | CallExtern
     | Print
     | Assert
+    | Render
     | MakeTuple
     | GetField
     | MakeShape
