@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         compile,
         default_rules,
         from_onnx,
+        from_tvm,
         from_tvmscript,
         interpret,
         optimize,
+        to_tvm,
     )
     from eqsat.ir import get_func, register_func
     from eqsat.rules import RuleSet, load_rules
@@ -38,9 +40,11 @@ _HOME = {
     "compile": "eqsat._api",
     "default_rules": "eqsat._api",
     "from_onnx": "eqsat._api",
+    "from_tvm": "eqsat._api",
     "from_tvmscript": "eqsat._api",
     "interpret": "eqsat._api",
     "optimize": "eqsat._api",
+    "to_tvm": "eqsat._api",
     "get_func": "eqsat.ir",
     "register_func": "eqsat.ir",
     "RuleSet": "eqsat.rules",
@@ -58,12 +62,14 @@ __all__ = [
     "compile",
     "default_rules",
     "from_onnx",
+    "from_tvm",
     "from_tvmscript",
     "get_func",
     "interpret",
     "load_rules",
     "optimize",
     "register_func",
+    "to_tvm",
 ]
 
 

@@ -19,7 +19,7 @@ from eqsat.ir import (
     interpret,
     type_symbols,
 )
-from eqsat.ir.frontend import from_onnx
+from eqsat.ir.frontend import from_onnx, from_tvm, to_tvm
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
 from eqsat.lowering import is_straight_line, lower_module, lower_vm, outline
@@ -336,7 +336,9 @@ __all__ = [
     "compile",
     "default_rules",
     "from_onnx",
+    "from_tvm",
     "from_tvmscript",
     "interpret",
     "optimize",
+    "to_tvm",
 ]

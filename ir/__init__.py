@@ -4,6 +4,7 @@ from eqsat.ir import (
     te,
     tir,
 )
+from eqsat.ir._attrs import AttrMap, Attrs, AttrValue
 from eqsat.ir._builder import (
     BlockBuilder,
 )
@@ -14,9 +15,6 @@ from eqsat.ir._call import (
 )
 from eqsat.ir._call_ops import CALL_OPS
 from eqsat.ir._expr import (
-    AttrMap,
-    Attrs,
-    AttrValue,
     Binding,
     BindingBlock,
     Call,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call import Arg, make_call
 from eqsat.ir._expr import (
-    AttrValue,
     Binding,
     BindingBlock,
     Expr,

@@ -8,7 +8,15 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._expr import AttrValue, Call, Constant, Expr, NullValue, ShapeExpr, Tuple
+from eqsat.ir._attrs import AttrValue
+from eqsat.ir._expr import (
+    Call,
+    Constant,
+    Expr,
+    NullValue,
+    ShapeExpr,
+    Tuple,
+)
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, TypeCheckError
 from eqsat.shapes import Dim, EqsatError

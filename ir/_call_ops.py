@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from eqsat.ir._expr import Attrs
+from eqsat.ir._attrs import Attrs
 from eqsat.ir._op import REQUIRED, Attr, OpDef, OpKind
 from eqsat.ir._types import (
     ObjectType,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import (
     PACKED_FUNC,
@@ -28,18 +29,6 @@ from eqsat.shapes import Dim, Shape, dtype_name
 
 if TYPE_CHECKING:
     from eqsat.ir._op import OpDef
-
-
-@dataclass(frozen=True, slots=True)
-class AttrMap:
-    """A dict as an attribute; `kind` is "target" for `T.target({...})`, else ""."""
-
-    items: tuple[tuple[str, AttrValue], ...]
-    kind: str = ""
-
-
-AttrValue = None | bool | int | float | str | Dim | tuple["AttrValue", ...] | AttrMap
-Attrs = Mapping[str, AttrValue]
 
 
 @dataclass(frozen=True, slots=True)

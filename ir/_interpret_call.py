@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir import _tir as tir
-from eqsat.ir._expr import Attrs, AttrValue
+from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._interpret_bind import RuntimeCheckError
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef, OperandKind

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._expr import (
-    AttrValue,
     Binding,
     BindingBlock,
     Call,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal
 
-from eqsat.ir._expr import Attrs, AttrValue
+from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._te import Tensor
 from eqsat.ir._types import Type
 from eqsat.shapes import Shape

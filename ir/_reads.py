@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._expr import (
-    AttrValue,
     Call,
     Expr,
     Function,

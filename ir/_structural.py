@@ -14,9 +14,8 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._attrs import AttrMap, AttrValue
 from eqsat.ir._expr import (
-    AttrMap,
-    AttrValue,
     Binding,
     Call,
     Constant,

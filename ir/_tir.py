@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.shapes import Dim, DimNode, SymDim, view
 
 BinaryOp = Literal[
@@ -318,9 +319,7 @@ class PrimFunc:
     params: tuple[Buffer | Var, ...]
     body: Stmt
     alloc_buffers: tuple[Buffer, ...] = ()
-    attrs: Mapping[str, str | int | float | bool] = field(
-        default_factory=dict[str, str | int | float | bool]
-    )
+    attrs: Attrs = field(default_factory=dict[str, AttrValue])
     is_private: bool = False
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from eqsat.ir._tir import BinaryOp, PrimExpr
 
+STATEMENT_CALLS = frozenset({"call_packed", "tvm_storage_sync"})
+"""Calls for their effect that are spelled by their own name."""
 BOOLEAN = frozenset({"isnan", "isfinite", "isinf"})
 # Functions of T. that are a Binary here.
 BINARY_FUNCTIONS: dict[str, BinaryOp] = {

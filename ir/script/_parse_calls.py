@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call_ops import CALL_OPS, CLOSURE_CALLS, DPS_CALLS, UNIT, is_condition
 from eqsat.ir._expr import (
-    AttrValue,
     Call,
     Expr,
     ExternFunc,
-    Function,
     GlobalVar,
     PrimValue,
     ShapeExpr,
@@ -261,7 +260,7 @@ class CallReader:
         bound = bind(self._source, node, "func args")
         function_node = required(self._source, node, bound, "func")
         function = self._atom(function_node)
-        if not isinstance(function, (GlobalVar, Var, Function)):
+        if not isinstance(function.type, CallableType):
             raise self._source.error(
                 function_node, f"a closure is made of a function, got {ast.unparse(function_node)}"
             )

@@ -6,10 +6,10 @@ import ast
 import difflib
 from collections.abc import Callable, Sequence
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call import Arg, make_call
 from eqsat.ir._call_ops import CALL_OPS
 from eqsat.ir._expr import (
-    AttrValue,
     Call,
     Constant,
     DataTypeImm,

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call_ops import UNIT, is_condition
 from eqsat.ir._expr import (
-    AttrValue,
     Binding,
     BindingBlock,
     Call,
@@ -55,7 +55,7 @@ _FUNCTION_OPTIONS = {"pure", "private", "check_well_formed", "is_pure", "is_priv
 
 
 def read_signature(
-    context: Context, node: ast.FunctionDef, names: dict[str, object]
+    context: Context, node: ast.FunctionDef, names: dict[str, object], is_local: bool = False
 ) -> tuple[tuple[Var, ...], Type | None]:
     """Return the parameters and the declared result type; symbols enter `names`.
 
@@ -69,6 +69,8 @@ def read_signature(
             node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs"
         )
     types = TypeReader(source, names)
+    if is_local:
+        types.outer = {name for name, value in names.items() if isinstance(value, SymDim)}
     names.update(type_params(context, node))
     params: list[Var] = []
     # Names of symbols may be used before the parameter that defines them.
@@ -106,6 +108,7 @@ class FunctionReader:
     ) -> None:
         self._context = context
         self._outer = dict(outer or {})
+        self._is_local = outer is not None
         self._known: dict[str, Dim] = {}
         self._source = context.source
         self._names = names
@@ -126,7 +129,7 @@ class FunctionReader:
             TypeCheckError, ShapeError: it breaks a typing rule.
         """
         options = self._options(node)
-        params, declared = read_signature(self._context, node, self._names)
+        params, declared = read_signature(self._context, node, self._names, self._is_local)
         signature = {**self._outer, **_symbols_of(params)}
         self._known = dict(signature)
         result: Expr | None = None
@@ -248,9 +251,9 @@ class FunctionReader:
         if callee(value) in _SYMBOLS and isinstance(value, ast.Call) and self._is_symbol(value):
             if not is_symbol_name(name):
                 raise self._source.error(node, f"{name} cannot name a dim")
-            if not isinstance(bound := self._names.get(name), Var) or bound.type != PrimType(
-                "int64"
-            ):
+            bound = self._names.get(name)
+            is_scalar = isinstance(bound, Var) and bound.type == PrimType("int64")
+            if not is_scalar and not isinstance(bound, SymDim):
                 self._names[name] = sym(name)
             return
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
@@ -386,7 +389,7 @@ class FunctionReader:
 
     def _closure(self, node: ast.FunctionDef) -> None:
         names = dict(self._names)
-        params, declared = read_signature(self._context, node, dict(names))
+        params, declared = read_signature(self._context, node, dict(names), is_local=True)
         if declared is not None:
             is_pure = self.is_pure(node)
             ty = CallableType(tuple(p.type for p in params), declared, is_pure)

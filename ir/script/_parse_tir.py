@@ -42,6 +42,10 @@ _LOOPS: dict[str, LoopKind] = {
     "T.serial": "serial", "T.parallel": "parallel", "T.vectorized": "vectorized",
     "T.unroll": "unroll", "T.thread_binding": "thread_binding",
 }  # fmt: skip
+_STATEMENTS = (
+    "T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_packed", "T.tvm_call_packed",
+    "T.tvm_storage_sync",
+)  # fmt: skip
 _BLOCKS = ("T.sblock", "T.block")
 
 
@@ -160,7 +164,7 @@ class TirReader:
         if callee(call) == "T.evaluate":
             bound = bind(self._source, call, "value")
             return Evaluate(self._exprs.expr(required(self._source, call, bound, "value")))
-        if callee(call) in ("T.call_extern", "T.call_pure_extern", "T.call_intrin"):
+        if callee(call) in _STATEMENTS:
             return Evaluate(self._exprs.expr(call))
         raise self._source.error(
             call, f"{callee(call) or 'this call'} cannot stand here as a statement"

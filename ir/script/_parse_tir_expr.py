@@ -279,7 +279,18 @@ class TirExprReader:
             "infinity": lambda n: self._limit(n, lambda _: float("inf")),
             "inf": lambda n: self._limit(n, lambda _: float("inf")),
             "ceildiv": self._ceildiv,
+            "call_packed": lambda n: self._packed(n, "call_packed"),
+            "tvm_call_packed": lambda n: self._packed(n, "call_packed"),
+            "tvm_storage_sync": self._sync,
         }  # fmt: skip
+
+    def _sync(self, node: ast.Call) -> PrimExpr:
+        return Intrinsic("tvm_storage_sync", (self.expr(self._only(node, "scope")),), "int32")
+
+    def _packed(self, node: ast.Call, name: str) -> PrimExpr:
+        if not node.args or node.keywords:
+            raise self.source.error(node, f"T.{name} takes a function's name and arguments")
+        return Intrinsic(name, tuple(map(self.expr, node.args)), "int32")
 
     def _only(self, node: ast.Call, name: str) -> ast.expr:
         return required(self.source, node, bind(self.source, node, name), name)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._tir import (
     Buffer,
+    IntImm,
     PrimExpr,
     Var,
+    binary,
     shape_var,
 )
 from eqsat.ir.script._context import Context, type_params
@@ -18,6 +21,7 @@ from eqsat.ir.script._syntax import (
     bool_literal,
     callee,
     dotted,
+    is_none,
     keywords,
     required,
     sequence,
@@ -25,9 +29,10 @@ from eqsat.ir.script._syntax import (
 )
 from eqsat.shapes import is_dtype, is_symbol_name
 
-_BUFFER = "shape dtype scope elem_offset strides data"
+_BUFFER = (
+    "shape dtype data strides elem_offset scope align offset_factor buffer_type axis_separators"
+)
 _OPTIONS = {"private", "s_tir", "check_well_formed"}
-AttrScalar = str | int | float | bool
 
 
 class SignatureReader:
@@ -40,7 +45,7 @@ class SignatureReader:
         self._source = context.source
         self._names = names
         self._exprs = exprs
-        self.attrs: dict[str, AttrScalar] = {}
+        self.attrs: dict[str, AttrValue] = {}
         self.params: list[Buffer | Var] = []
 
     def read(self, node: ast.FunctionDef) -> list[ast.stmt]:
@@ -118,6 +123,10 @@ class SignatureReader:
                     self._is_symbol(call)
                 ):
                     self._names[name] = self._new_var(name, callee(call)[2:])
+                case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if (
+                    len(names) == len(values) and all(self._is_symbol(v) for v in values)
+                ):
+                    self._declare_symbols(names, values)
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
                     callee(call) == "T.match_buffer"
                 ):
@@ -126,16 +135,22 @@ class SignatureReader:
                     return statements[at:]
         return []
 
-    def _is_symbol(self, call: ast.Call) -> bool:
+    def _declare_symbols(self, names: list[ast.expr], values: list[ast.expr]) -> None:
+        """Read `n, m = T.int64(), T.int64()`."""
+        for target, value in zip(names, values, strict=True):
+            if not isinstance(target, ast.Name):
+                raise self._source.error(target, "a symbol is a plain name")
+            self._names[target.id] = self._new_var(target.id, callee(value)[2:])
+
+    def _is_symbol(self, call: ast.expr) -> bool:
         name = callee(call)
-        return name.startswith("T.int") and is_dtype(name[2:]) and not call.args
+        is_empty = isinstance(call, ast.Call) and not call.args
+        return name.startswith("T.int") and is_dtype(name[2:]) and is_empty
 
     def _function_attributes(self, call: ast.Call) -> None:
         given = required(self._source, call, bind(self._source, call, "attrs"), "attrs")
         for key, value in attributes(self._source, given, "T.func_attr").items():
             name = "tirx.noalias" if key == "tir.noalias" else key
-            if not isinstance(value, (str, int, float)):
-                raise self._source.error(given, f"attribute {key} must be a number or a string")
             self.attrs[name] = value
 
     def _match_buffer(self, name: str, call: ast.Call, handles: dict[str, int]) -> None:
@@ -160,11 +175,10 @@ class SignatureReader:
         shape_node = required(self._source, call, bound, "shape")
         # A name as offset says that the buffer may start anywhere, which is true of ours.
         offset = bound.get("elem_offset")
-        if (
-            "strides" in bound
-            or "data" in bound
-            or not (offset is None or isinstance(offset, ast.Name))
-        ):
+        is_start = offset is None or isinstance(offset, ast.Name) or _is_zero(offset)
+        strides = bound.get("strides")
+        is_strided = not (is_none(strides) or self._is_row_major(strides, shape_node))
+        if is_strided or not is_none(bound.get("data")) or not is_start:
             raise self._source.error(
                 call, "buffers with strides, offsets or given data are not supported"
             )
@@ -181,6 +195,20 @@ class SignatureReader:
             scope = text_literal(self._source, bound["scope"], "scope")
         return Buffer(name, shape, dtype, scope)
 
+    def _is_row_major(self, strides: ast.expr | None, shape: ast.expr) -> bool:
+        """Say whether literal strides are those of a row-major buffer of that shape."""
+        items = sequence(strides) if strides is not None else None
+        dims = sequence(shape)
+        if items is None or dims is None or len(items) != len(dims):
+            return items == []
+        expected: PrimExpr = IntImm(1)
+        for stride, dim in zip(reversed(items), reversed(dims), strict=True):
+            found = self._exprs.index(stride)
+            if not _same(found, expected):
+                return False
+            expected = binary("*", self._dim(dim, False), expected)
+        return True
+
     def _dim(self, node: ast.expr, quoted: bool) -> PrimExpr:
         if quoted and isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
@@ -195,3 +223,12 @@ class SignatureReader:
                     self._names.setdefault(inner.id, shape_var(inner.id))
             node = tree
         return self._exprs.index(node)
+
+
+def _is_zero(node: ast.expr) -> bool:
+    inner = node.args[0] if isinstance(node, ast.Call) and len(node.args) == 1 else node
+    return isinstance(inner, ast.Constant) and inner.value == 0
+
+
+def _same(a: PrimExpr, b: PrimExpr) -> bool:
+    return a == b or (isinstance(a, IntImm) and isinstance(b, IntImm) and a.value == b.value)

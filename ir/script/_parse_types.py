@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from itertools import count
 
 from eqsat.ir._expr import Var
 from eqsat.ir._types import (
@@ -61,6 +62,7 @@ class TypeReader:
     def __init__(self, source: Source, names: dict[str, object]) -> None:
         self.source = source
         self.names = names
+        self.outer: set[str] = set()
 
     def type(self, node: ast.expr, *, declare: bool = False) -> Type:
         """Return the type that `node` spells; with `declare` quoted names become symbols.
@@ -251,10 +253,17 @@ class TypeReader:
         for n in ast.walk(tree):
             if not isinstance(n, ast.Name) or n.id in ("T", "min", "max", "tir", "tirx"):
                 continue
-            if not isinstance(self.names.get(n.id), SymDim):
+            if n.id in self.outer:  # a quoted name is a new symbol, though one outside has its name
+                self.outer.discard(n.id)
+                self.names[n.id] = self._unused(n.id)
+            elif not isinstance(self.names.get(n.id), SymDim):
                 if not is_symbol_name(n.id):
                     raise self.source.error(n, f"{n.id} cannot name a dim")
                 self.names[n.id] = sym(n.id)
+
+    def _unused(self, name: str) -> SymDim:
+        taken = {str(v) for v in self.names.values() if isinstance(v, SymDim)}
+        return next(sym(new) for k in count(1) if (new := f"{name}_{k}") not in taken)
 
     def _dim(self, node: ast.expr) -> Dim:
         match node:

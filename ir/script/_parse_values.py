@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._expr import AttrMap, AttrValue
+from eqsat.ir._attrs import AttrMap, AttrValue
 from eqsat.ir._op import Attr
 from eqsat.ir._types import UNKNOWN_DTYPE
 from eqsat.ir.script._parse_types import TypeReader

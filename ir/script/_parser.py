@@ -7,7 +7,13 @@ import ast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir._expr import AttrMap, AttrValue, ExternFunc, Function, IRModule, Span
+from eqsat.ir._attrs import AttrMap, AttrValue
+from eqsat.ir._expr import (
+    ExternFunc,
+    Function,
+    IRModule,
+    Span,
+)
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import PACKED_FUNC, CallableType
 from eqsat.ir.script._context import Context

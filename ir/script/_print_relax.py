@@ -61,8 +61,8 @@ class Constants:
 
 def scalar_text(value: NDArray[np.generic]) -> str | None:
     """Return the literal of a rank-0 constant, None where no literal gives the same bits."""
-    if value.ndim:
-        return None
+    if value.ndim or value.dtype.name.startswith(("float4", "float6")):
+        return None  # TVM 0.27 reads no literal of these
     kind = value.dtype.kind
     if kind == "b":
         return str(bool(value))
@@ -93,6 +93,7 @@ class RelaxPrinter:
         self._lines: list[str] = []
         self._vars: dict[Var, str] = {}
         self._names = Names()
+        self._symbols: frozenset[str] = frozenset()
         self._types = TypePrinter(dialect=dialect)
 
     def function(self, function: Function, name: str, depth: int = 0) -> list[str]:
@@ -103,6 +104,7 @@ class RelaxPrinter:
         shown = [str(renamed[s]) for s in symbols]
         self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)}, self._dialect)
         self._names = names
+        self._symbols = frozenset(symbols)
         return self._function(function, name, depth, shown)
 
     def _function(
@@ -127,6 +129,16 @@ class RelaxPrinter:
         self._sequence(function.body, depth + 1)
         self._emit(depth + 1, f"return {self._value(function.body.result)}")
         return self._lines
+
+    def _local_function(self, function: Function, name: str, depth: int) -> None:
+        """Print a function in this one; its own symbols are new names."""
+        outer, known = self._types, self._symbols
+        own = [s for s in symbols_of_function(function) if s not in known]
+        renamed = {s: sym(self._names.take(s)) for s in own}
+        self._types = outer.inside(known, {s: d for s, d in renamed.items() if s != str(d)})
+        self._symbols = known | frozenset(own)
+        self._function(function, name, depth, [str(renamed[s]) for s in own])
+        self._types, self._symbols = outer, known
 
     def _emit(self, depth: int, text: str) -> None:
         self._lines.append(INDENT * depth + text)
@@ -160,8 +172,7 @@ class RelaxPrinter:
         elif isinstance(value, If):
             self._if(binding.var, value, depth)
         elif isinstance(value, Function):
-            name = self._define(binding.var)
-            self._function(value, name, depth, ())
+            self._local_function(value, self._define(binding.var), depth)
         elif binding.var.name == "_" and binding.var.type == TupleType(()) and is_effect(value):
             self._define(binding.var)
             self._emit(depth, self._value(value))
@@ -206,8 +217,8 @@ class RelaxPrinter:
                 return f"R.dtype({string(value)})"
             case GlobalVar(name):
                 return f"cls.{self._globals.get(name, legal(name))}"
-            case ExternFunc(name):
-                return f"R.ExternFunc({string(name)})"
+            case ExternFunc():
+                return self._types.extern(e)
             case Tuple(fields):
                 return self._tuple(fields) if fields else "R.tuple()"
             case TupleGetItem(value, index):

@@ -37,7 +37,7 @@ from eqsat.ir._tir import (
 )
 from eqsat.ir._visit import walk
 from eqsat.ir.script._dialect import LATEST, Dialect
-from eqsat.ir.script._intrinsics import is_spelled
+from eqsat.ir.script._intrinsics import STATEMENT_CALLS, is_spelled
 from eqsat.ir.script._names import Names
 from eqsat.ir.script._print_types import TypePrinter, string
 from eqsat.shapes import is_int
@@ -319,6 +319,8 @@ class TirPrinter:
     def _intrinsic(self, e: Intrinsic) -> str:
         arguments = [self.expr(a) for a in e.args]
         if is_spelled(e.name, e.args, e.dtype):
+            return f"T.{e.name}({', '.join(arguments)})"
+        if e.name in STATEMENT_CALLS:
             return f"T.{e.name}({', '.join(arguments)})"
         head = [string(e.dtype), string(e.name)]
         return f"T.call_extern({', '.join([*head, *arguments])})"

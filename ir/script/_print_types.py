@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
-from eqsat.ir._expr import AttrMap, AttrValue
+from eqsat.ir._attrs import AttrMap, AttrValue
+from eqsat.ir._expr import ExternFunc
 from eqsat.ir._types import (
+    PACKED_FUNC,
     UNKNOWN_DTYPE,
     CallableType,
     ObjectType,
@@ -33,12 +35,20 @@ class TypePrinter:
 
     def __init__(self, renamed: Mapping[str, Dim] | None = None, dialect: Dialect = LATEST) -> None:
         self._renamed = dict(renamed or {})
+        self._outer: frozenset[str] = frozenset()
         self._dialect = dialect
 
+    def inside(self, outer: Iterable[str], renamed: Mapping[str, Dim]) -> TypePrinter:
+        """Return the printer of a function inside this one: `outer` are symbols known here."""
+        inner = TypePrinter({**self._renamed, **renamed}, self._dialect)
+        inner._outer = frozenset(outer)
+        return inner
+
     def dim(self, d: Dim, *, quoted: bool = False) -> str:
-        """Return a dim; in a signature one with symbols stands in quotes."""
+        """Return a dim; in a signature one with new symbols stands in quotes."""
         if isinstance(d, int):
             return str(d)
+        quoted = quoted and not d.symbols <= self._outer
         text = _EXTREMUM.sub(r"T.\1(", str(substitute(d, self._renamed)))
         return f'"{text}"' if quoted else text
 
@@ -48,6 +58,12 @@ class TypePrinter:
 
     def type(self, ty: Type, *, quoted: bool = False) -> str:
         """Return a type as TVM prints it."""
+        if isinstance(ty, PrimType) and not self._dialect.wraps_scalars:
+            return f"T.{ty.dtype}"
+        return self._nested(ty, quoted=quoted)
+
+    def _nested(self, ty: Type, *, quoted: bool) -> str:
+        """Return a type inside another: there TVM 0.27 cannot read `T.int64`."""
         match ty:
             case TensorType():
                 return self._tensor(ty, quoted)
@@ -57,17 +73,17 @@ class TypePrinter:
                 assert isinstance(dims, tuple)
                 return f"R.Shape([{self.dims(dims, quoted=quoted)}])"
             case PrimType(dtype):
-                return f'R.Prim("{dtype}")' if self._dialect.wraps_scalars else f"T.{dtype}"
+                return f'R.Prim("{dtype}")'
             case TupleType(fields):
-                inner = ", ".join(self.type(f, quoted=quoted) for f in fields)
+                inner = ", ".join(self._nested(f, quoted=quoted) for f in fields)
                 return f"R.Tuple({inner})" if fields else "R.Tuple"
             case CallableType(params, result, is_pure, opaque):
-                shown = self.type(result, quoted=quoted)
+                shown = self._nested(result, quoted=quoted)
                 if opaque and ty.derive_func:
                     return f"R.Callable(derive_func={string(ty.derive_func)}, purity={is_pure})"
                 if opaque:
                     return f"R.Callable(ret={shown}, purity={is_pure})"
-                inner = ", ".join(self.type(p, quoted=quoted) for p in params)
+                inner = ", ".join(self._nested(p, quoted=quoted) for p in params)
                 comma = "," if len(params) == 1 else ""
                 return f"R.Callable(({inner}{comma}), {shown}, {is_pure})"
             case ObjectType():
@@ -87,6 +103,12 @@ class TypePrinter:
         if ty.vdevice:
             arguments.append(f"vdevice={string(ty.vdevice)}")
         return f"R.Tensor({', '.join(arguments)})" if arguments else "R.Tensor"
+
+    def extern(self, function: ExternFunc) -> str:
+        """Return an external function, with its type where that says anything."""
+        if function.type == PACKED_FUNC:
+            return f"R.ExternFunc({string(function.name)})"
+        return f"R.ExternFunc({string(function.name)}, {self.type(function.type)})"
 
     def attribute(self, value: AttrValue) -> str:
         """Return an attribute's value; sequences are lists."""

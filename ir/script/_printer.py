@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eqsat.ir._expr import AttrValue, Function, IRModule
+from eqsat.ir._attrs import AttrValue
+from eqsat.ir._expr import (
+    Function,
+    IRModule,
+)
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir.script._dialect import LATEST, Dialect, dialect_of
 from eqsat.ir.script._metadata import encode_metadata
@@ -90,7 +94,7 @@ def _module_header(module: IRModule, shown: Mapping[str, str]) -> list[str]:
         )
         lines.append(f"{INDENT}I.module_global_infos({{{', '.join(items)}}})")
     for name, function in module.extern_funcs.items():
-        lines.append(f"{INDENT}{shown[name]} = R.ExternFunc({string(function.name)})")
+        lines.append(f"{INDENT}{shown[name]} = {TypePrinter().extern(function)}")
     return lines
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eqsat.ir._attrs import AttrValue
 from eqsat.ir._expr import (
-    AttrValue,
     Call,
     Expr,
     Function,
@@ -48,7 +48,7 @@ def dims_of_attr(value: AttrValue) -> Iterator[Dim]:
 
 
 def dims_of_expr(e: Expr) -> Iterator[Dim]:  # noqa: C901 - one case per node
-    """Yield the dims that stand in an expression, in order; types of variables are not entered."""
+    """Yield the dims that stand in an expression, in order; functions in it are not entered."""
     match e:
         case ShapeExpr(dims):
             yield from dims
@@ -74,19 +74,19 @@ def dims_of_expr(e: Expr) -> Iterator[Dim]:  # noqa: C901 - one case per node
         case SeqExpr():
             for block in e.blocks:
                 for b in block.bindings:
+                    if isinstance(b.value, Function):
+                        continue
                     yield from dims_of_expr(b.value)
                     if isinstance(b, MatchCast):
                         yield from dims_of_type(b.type)
                     yield from dims_of_type(b.var.type)
             yield from dims_of_expr(e.result)
-        case Function():
-            yield from dims_of_function(e)
         case _:
             pass
 
 
 def dims_of_function(function: Function) -> Iterator[Dim]:
-    """Yield every dim of a function: parameters, result, body."""
+    """Yield every dim of a function: parameters, result, body without the functions in it."""
     for p in function.params:
         yield from dims_of_type(p.type)
     yield from dims_of_type(function.ret_type)

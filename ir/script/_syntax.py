@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from eqsat.ir._expr import AttrMap, AttrValue
+from eqsat.ir._attrs import AttrMap, AttrValue
 from eqsat.ir.script._source import Source
 
 _MODULES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from eqsat.ir import Attrs
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Binary,
@@ -30,9 +31,6 @@ from eqsat.lowering._errors import LoweringError
 
 _OPS: dict[Combiner, BinaryOp] = {"sum": "+", "prod": "*", "max": "max", "min": "min"}
 _COMBINERS: dict[str, Combiner] = {"+": "sum", "*": "prod", "max": "max", "min": "min"}
-
-
-Attrs = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
