@@ -55,8 +55,8 @@ ROLES: dict[tuple[str, int], tuple[tuple[str, ...], tuple[float, ...]]] = {
 
 
 def size(rng: Random) -> int:
-    """Return a small size, sometimes 0."""
-    return 0 if rng.random() < 0.04 else rng.choice(SIZES)
+    """Return a small size."""
+    return rng.choice(SIZES)
 
 
 def held_by(value: float, dtype: str) -> float:
@@ -91,7 +91,7 @@ def reshape_target(rng: Random, dims: tuple[int, ...]) -> tuple[int, ...]:
     """Return a shape of as many elements: the same, merged, shuffled or with ones."""
     kind = rng.random()
     if 0 in dims and kind < 0.5:
-        return (size(rng), 0)
+        return (rng.choice((0, *SIZES)), 0)
     if kind < 0.15:
         return dims
     if kind < 0.3:

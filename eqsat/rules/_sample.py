@@ -128,6 +128,7 @@ class Sampler:
         self.dtype = rng.choice(FLOATS if self.has_floats else OPERAND_DTYPES)
         self.integer = rng.choice(INTEGERS)
         self.cast = rng.choice(("float32", "float64"))
+        self.zeros = 0.3 if rng.random() < 0.1 else 0.02
         self.base = self._base_shape()
         # Tensors that differ along one axis only are what concat takes.
         self.odd_axis = rng.randrange(len(self.base)) if self.base else 0
@@ -167,16 +168,23 @@ class Sampler:
 
     # --- tensors ----------------------------------------------------------------------------
 
+    def _size(self) -> int:
+        return 0 if self.rng.random() < self.zeros else size(self.rng)
+
+    def _letter(self) -> int:
+        from_base = self.base and self.rng.random() < 0.3
+        return self.rng.choice(self.base) if from_base else self._size()
+
     def _base_shape(self) -> tuple[int, ...]:
         rank = 4 if self.wants_image else self.rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))
         if self.rng.random() < 0.25:
-            return (size(self.rng),) * rank
-        return tuple(size(self.rng) for _ in range(rank))
+            return (self._size(),) * rank
+        return tuple(self._size() for _ in range(rank))
 
     def _shape(self, spec: TensorSpec) -> tuple[int, ...]:
         if spec.axes is not None:
             named = tuple(
-                a if isinstance(a, int) else self.letters.setdefault(a, size(self.rng))
+                a if isinstance(a, int) else self.letters.setdefault(a, self._letter())
                 for a in spec.axes
             )
             leading = self._like_base(self.base[:2]) if spec.leading else ()
@@ -213,7 +221,7 @@ class Sampler:
             dtype = self.rng.choice(self.roles[name][0])
         elif is_float(dtype) and self.has_casts:
             dtype = self.cast
-        self.types[name] = TensorType(self.rng.choice(((), (), (), (1,), (1, 1))), dtype)
+        self.types[name] = TensorType(self.rng.choice(((), (), (1,), (1, 1))), dtype)
         self.numbers[name] = held_by(value, dtype)
 
     def _literal_shape(self) -> tuple[int, ...]:
@@ -298,6 +306,9 @@ class Sampler:
             case "axis" | "axes" if spec.kind == "int":
                 return self.rng.randrange(-rank, rank) if rank else 0
             case "axis" | "axes":
+                same = [v for v in self.attrs.values() if _are_axes(v, rank)]
+                if same and self.rng.random() < 0.4:
+                    return self.rng.choice(same)
                 return axes(self.rng, term.op, rank, dims)
             case "indices_or_sections":
                 return self._sections(dims, term)
@@ -370,6 +381,10 @@ class Sampler:
         return tuple(
             d + self.rng.choice((0, 0, 5)) if whole else self.rng.randint(0, d) for d in sizes
         )
+
+
+def _are_axes(value: AttrValue, rank: int) -> bool:
+    return isinstance(value, tuple) and all(isinstance(v, int) and -rank <= v < rank for v in value)
 
 
 def _rank_and_dims(types: list[Type]) -> tuple[int, tuple[int, ...]]:

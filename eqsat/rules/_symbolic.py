@@ -22,11 +22,20 @@ from eqsat.shapes import NO_FACTS, Facts, Shape, SymDim, evaluate, sym, symbols
 Sizes = Mapping[str, int]
 
 
-def with_symbols(bindings: Bindings, facts: Facts = NO_FACTS) -> Bindings:
-    """Return the bindings with a symbol for every size above 1, the same for equal sizes."""
+def with_symbols(bindings: Bindings, facts: Facts, rng: Random) -> Bindings:
+    """Return the bindings with a symbol for every size above 1.
+
+    Equal sizes mostly get the same symbol, some another, for what is not known to be equal.
+    """
+    strangers = 0.0 if rng.random() < 0.6 else 0.25
 
     def symbolic(dims: Shape) -> Shape:
-        return tuple(sym(f"n{d}") if isinstance(d, int) and d > 1 else d for d in dims)
+        return tuple(
+            sym(f"{'m' if rng.random() < strangers else 'n'}{d}")
+            if isinstance(d, int) and d > 1
+            else d
+            for d in dims
+        )
 
     types = {n: TensorType(symbolic(t.dims), t.dtype) for n, t in bindings.types.items()}
     shapes = {n: symbolic(s) for n, s in bindings.shapes.items()}

@@ -28,12 +28,11 @@ from eqsat.rules._resolve import (
     NotApplicableError,
     build,
     condition_holds,
-    resolve,
     same_type,
     try_build,
     variables_fit,
 )
-from eqsat.rules._rule import Accuracy, Condition, Rewrite, Rule, types_agree
+from eqsat.rules._rule import Accuracy, Condition, Rule, types_agree
 from eqsat.rules._sample import Instance, Sampler
 from eqsat.rules._symbolic import resize, specialize, specialize_built, with_symbols
 from eqsat.rules._terms import Term
@@ -91,6 +90,7 @@ class Kind(Enum):
 
     VALUES = "values"  # the sides differ on an instance
     TYPES = "types"  # the sides have different types on an instance, or the right has none
+    FAILS = "fails"  # a computed value raises an error
     UNTESTED = "untested"  # too few instances fired, or no profit condition ever failed
 
 
@@ -122,6 +122,8 @@ def check_rule(rule: Rule, seed: int = SEED) -> Certificate | Rejection:
 
 # A reference has no value here: the maximum of nothing, or it does not take fractions.
 UNDEFINED = (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, EqsatError)
+# What a mistake in a computed value raises.
+BROKEN = (AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +179,10 @@ class _Check:
     def _run(self, left: tuple[Term, ...], right: tuple[Term, ...]) -> int:
         before = self.fired
         sampler = Sampler(self.rule, left, self.rng)
-        rewrite = Rewrite(self.rule.name, self.rule, sampler.lhs, right)
         for attempt in range(ATTEMPTS):
             instance = sampler.draw()
             if instance is not None:
-                self._try(instance, right, rewrite)
+                self._try(instance, right)
             if self._tried_enough(self.fired - before, attempt):
                 break
         return self.fired - before
@@ -196,42 +197,39 @@ class _Check:
         agreed = types_agree not in self.rule.when or "t" in self.needed
         return self.needed >= wanted and agreed and all(self.unprofitable.values())
 
-    def _try(self, instance: Instance, right: tuple[Term, ...], rewrite: Rewrite) -> None:
+    def _try(self, instance: Instance, right: tuple[Term, ...]) -> None:
         bindings = instance.bindings
-        if not variables_fit(self.rule.specs, bindings):
-            return
-        failed = [c for c in self.guards if not _holds(c, bindings)]
-        if len(failed) > 1 or (failed and str(failed[0]) in self.needed):
+        failed = self._failed(bindings)
+        if failed is None:
             return
         built = build(instance.lhs, bindings)
         if built is None:
-            return
-        if failed:
-            if self._is_wrong(bindings, built, right):
-                self.needed.add(str(failed[0]))
             return
         try:
             difference = self._difference(bindings, built, lambda: try_build(right, bindings))
         except NotApplicableError:
             return
+        except BROKEN as error:
+            difference = _Difference(Kind.FAILS, f"a computed value fails: {error!r}")
         if difference and difference.kind is Kind.TYPES and types_agree in self.rule.when:
-            self.needed.add("t")
+            if not failed:
+                self.needed.add("t")
+        elif failed and difference:
+            self.needed.add(failed)
         elif difference:
             raise _DifferenceError(difference, bindings)
-        else:
+        elif not failed:
             self._count(bindings, built)
-            self._try_symbolically(bindings, instance.lhs, rewrite)
+        self._try_symbolically(instance, right)
 
-    def _is_wrong(
-        self, bindings: Bindings, built: tuple[Built, ...], right: tuple[Term, ...]
-    ) -> bool:
-        """Return whether the sides differ on an instance for which one condition failed."""
-        try:
-            return self._difference(bindings, built, lambda: try_build(right, bindings)) is not None
-        except NotApplicableError:
-            return False
-        except (AssertionError, *UNDEFINED):
-            return True  # a computed value relies on the guard
+    def _failed(self, bindings: Bindings) -> str | None:
+        """Return the one condition that failed, "" for none, None if the instance is no use."""
+        if not variables_fit(self.rule.specs, bindings):
+            return None
+        failed = [str(c) for c in self.guards if not _holds(c, bindings)]
+        if len(failed) > 1 or (failed and failed[0] in self.needed):
+            return None
+        return failed[0] if failed else ""
 
     def _difference(
         self,
@@ -298,21 +296,39 @@ class _Check:
         self.shapes.add(shapes)
         self.zero_size += any(0 in s for s in shapes)
 
-    def _try_symbolically(
-        self, bindings: Bindings, lhs: tuple[Term, ...], rewrite: Rewrite
-    ) -> None:
+    def _try_symbolically(self, instance: Instance, right: tuple[Term, ...]) -> None:
         """Fire with symbols for sizes, then compare with other sizes for the symbols.
 
         A guard that takes an unknown for a no where it should be a yes is found here.
         """
-        symbols = with_symbols(bindings, self.rng.choice((NO_FACTS, NOTHING_KNOWN)))
-        left = build(lhs, symbols)
+        facts = self.rng.choice((NO_FACTS, NOTHING_KNOWN))
+        symbols = with_symbols(instance.bindings, facts, self.rng)
+        failed = self._failed(symbols)
+        left = None if failed is None else build(instance.lhs, symbols)
         if left is None:
             return
-        right = resolve(rewrite, symbols, tuple(b.type for b in left))
-        if right is None:
+        try:
+            other = build(right, symbols)
+        except BROKEN as error:
+            if not failed:
+                text = f"a computed value fails where a size is unknown: {error!r}"
+                raise _DifferenceError(_Difference(Kind.FAILS, text), symbols) from None
+            self.needed.add(failed)
             return
-        self.symbolic += 1
+        if other is None:
+            return
+        if not all(same_type(a.type, b.type, facts) for a, b in zip(left, other, strict=True)):
+            return
+        self.symbolic += not failed
+        self._try_resized(instance.lhs, symbols, other, failed or "")
+
+    def _try_resized(
+        self,
+        lhs: tuple[Term, ...],
+        symbols: Bindings,
+        right: tuple[Built, ...],
+        failed: str,
+    ) -> None:
         sizes = resize(symbols, self.rng)
         bindings = specialize(symbols, sizes)
         built = build(lhs, bindings)
@@ -321,10 +337,12 @@ class _Check:
         difference = self._difference(
             bindings, built, lambda: [specialize_built(b, sizes) for b in right]
         )
-        if difference:
+        if failed and difference:
+            self.needed.add(failed)
+        elif difference:
             text = f"with sizes unknown to the guard, {difference.text}"
             raise _DifferenceError(_Difference(difference.kind, text), bindings)
-        self.resized += 1
+        self.resized += not failed
 
     def _certificate(self) -> Certificate:
         guards = {

@@ -17,7 +17,7 @@ from eqsat.rules._language import (
     compute,
     ops,
 )
-from eqsat.rules._predicates import is_constant, is_floating, is_not_constant
+from eqsat.rules._predicates import is_constant, is_not_constant
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import (
     REASSOCIATES,
@@ -335,7 +335,7 @@ def _reciprocal(c: Known) -> float:
     return 1 / c.number
 
 
-@constants.rule(source="IEEE 754", when=[is_floating("x"), is_power_of_two("c"), types_agree])
+@constants.rule(source="IEEE 754", when=[is_power_of_two("c"), types_agree])
 def divide_by_power_of_two(x: Tensor, c: Number) -> Sides:
     return x / c, x * compute(_reciprocal, c)
 

@@ -213,12 +213,6 @@ def _number(c: Known) -> float | None:
 
 
 @predicate
-def is_small_positive(c: Known) -> bool:
-    """An epsilon."""
-    return c.number is not None and 0 < c.number < 1
-
-
-@predicate
 def same_dims(x: Known, y: Known) -> bool:
     """Both weights have one shape."""
     return equal_shapes(x.dims, y.dims, x.facts) is Proof.YES
@@ -228,7 +222,6 @@ NORM = [
     normalizes_trailing("x", "a", "g"),
     same_axes("x", "a", "c"),
     same_dims("g", "b"),
-    is_small_positive("e"),
     types_agree,
 ]
 LAYER_NORM = "Ba, Kiros, Hinton (2016): layer normalization"
@@ -267,7 +260,7 @@ def _layer_norm(x: Pattern, g: Pattern, b: Pattern, a: IntsAttr, e: Pattern) -> 
     )
 
 
-ROOT = [normalizes_trailing("x", "a", "w"), is_small_positive("e"), types_agree]
+ROOT = [normalizes_trailing("x", "a", "w"), types_agree]
 RMS_NORM = "Zhang, Sennrich (2019): root mean square layer normalization"
 
 

@@ -204,7 +204,7 @@ def adds_leading_ones(w: Known, s: Shape) -> bool:
 @products.rule(
     source="matmul broadcasts its leading axes",
     numerics=REASSOCIATES,
-    when=[adds_leading_ones("w", "s"), rank_at_least("w", 2), types_agree],
+    when=[adds_leading_ones("w", "s"), types_agree],
 )
 def product_with_reshaped_weight(x: Tensor, w: Tensor, s: Dims) -> Sides:
     return x @ ops.reshape(w, s), x @ w

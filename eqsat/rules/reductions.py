@@ -21,7 +21,6 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._predicates import is_floating
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import (
     REASSOCIATES,
@@ -300,8 +299,6 @@ def average_pool_of_all_is_mean(
     return pooled, ops.mean(x, axis=(2, 3), keepdims=True)
 
 
-@reductions.rule(
-    source="distributive law", numerics=REASSOCIATES, when=[is_floating("x"), types_agree]
-)
+@reductions.rule(source="distributive law", numerics=REASSOCIATES, when=[types_agree])
 def sum_of_scaled(x: Tensor, a: IntsAttr, k: BoolAttr, c: Number) -> Sides:
     return ops.sum(x * c, axis=a, keepdims=k), ops.sum(x, axis=a, keepdims=k) * c
