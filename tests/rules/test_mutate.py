@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from eqsat.rules import EXACT, REASSOCIATES, RuleSet, Sides, Tensor, ops, types_agree
+from eqsat.rules import EXACT, REASSOCIATES, RuleSet, Sides, Tensor, types_agree
 from eqsat.rules._mutate import LEAST_SCORE, all_mutants, fate_of, mutants, score, why_equal
 
 SAMPLE = 200
