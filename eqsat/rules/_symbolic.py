@@ -27,7 +27,7 @@ def with_symbols(bindings: Bindings, facts: Facts, rng: Random) -> Bindings:
 
     Equal sizes mostly get the same symbol, some another, for what is not known to be equal.
     """
-    strangers = 0.0 if rng.random() < 0.6 else 0.25
+    strangers = rng.choice((0.0, 0.0, 0.25, 0.5))
 
     def symbolic(dims: Shape) -> Shape:
         return tuple(
@@ -46,7 +46,7 @@ def resize(bindings: Bindings, rng: Random) -> dict[str, int]:
     """Return a size for every symbol that the facts allow, often another than its name says."""
     dims = [*(t.dims for t in bindings.types.values()), *bindings.shapes.values()]
     names = sorted(set[str]().union(*map(symbols, dims)))
-    sizes = (1, 1, 2, 3, 5) if bindings.facts.positive else (0, 0, 1, 2, 3)
+    sizes = (1, 1, 2, 3, 5) if bindings.facts.positive else (0, 0, 0, 1, 2, 3)
     if rng.random() < 0.3:
         return dict.fromkeys(names, rng.choice(sizes))
     return {n: int(n[1:]) if rng.random() < 0.3 else rng.choice(sizes) for n in names}

@@ -42,7 +42,7 @@ SEED = 20
 ENOUGH = 100  # instances that fire
 FEWEST = 8  # with fewer, the rule was not tested
 LEAST_ATTEMPTS = 400
-ATTEMPTS = 8000
+ATTEMPTS = 12000
 NOTHING_KNOWN = Facts(positive=False)  # a symbol may be 0
 
 
@@ -202,7 +202,7 @@ class _Check:
         failed = self._failed(bindings)
         if failed is None:
             return
-        built = build(instance.lhs, bindings)
+        built = _meaningful(instance.lhs, bindings)
         if built is None:
             return
         try:
@@ -304,7 +304,7 @@ class _Check:
         facts = self.rng.choice((NO_FACTS, NOTHING_KNOWN))
         symbols = with_symbols(instance.bindings, facts, self.rng)
         failed = self._failed(symbols)
-        left = None if failed is None else build(instance.lhs, symbols)
+        left = None if failed is None else _meaningful(instance.lhs, symbols)
         if left is None:
             return
         try:
@@ -331,7 +331,7 @@ class _Check:
     ) -> None:
         sizes = resize(symbols, self.rng)
         bindings = specialize(symbols, sizes)
-        built = build(lhs, bindings)
+        built = _meaningful(lhs, bindings)
         if built is None:  # the left side has no meaning for these sizes
             return
         difference = self._difference(
@@ -379,6 +379,14 @@ def _out_of_bound(
         if not within_bound(x, y, evaluate(term, sizes, Arithmetic.BOUNDED), accuracy):
             return _Difference(Kind.VALUES, f"out of its bound: {_short(x)} and {_short(y)}")
     return None
+
+
+def _meaningful(lhs: tuple[Term, ...], bindings: Bindings) -> tuple[Built, ...] | None:
+    """Return the left side, or None where no program has it."""
+    try:
+        return build(lhs, bindings)
+    except BROKEN:
+        return None
 
 
 def _holds(condition: Condition, bindings: Bindings) -> bool:

@@ -176,9 +176,14 @@ def pad_into_convolution(
 
 
 def _padding_left(
-    padding: AttrValue, dilation: AttrValue, widths: AttrValue
+    kernel: Known, padding: AttrValue, dilation: AttrValue, widths: AttrValue
 ) -> tuple[int, int, int, int] | None:
-    """Return the padding that is left where zeros around a kernel are taken away."""
+    """Return the padding that is left where zeros around a kernel are taken away.
+
+    An empty kernel would be left with a window of negative size.
+    """
+    if not all(kernel.proves(Positive(d)) for d in kernel.dims[2:]):
+        return None
     top, left, bottom, right = four_sides(padding)
     above, below, before, behind = int_tuple(widths)[4:]
     steps = int_tuple(dilation)
@@ -208,7 +213,7 @@ def zeros_around_kernel(
     enlarged = ops.nn.pad(w, pad_width=e, pad_mode="constant", pad_value=0.0)
     return (
         conv(x, enlarged, s, p, d, g, out),
-        conv(x, w, s, compute(_padding_left, p, d, e), d, g, out),
+        conv(x, w, s, compute(_padding_left, w, p, d, e), d, g, out),
     )
 
 
