@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never, cast
 
@@ -62,6 +62,7 @@ from eqsat.lowering.vm import (
     Move,
     Print,
     Render,
+    Require,
     Return,
     RunPart,
     RunPrimFunc,
@@ -241,6 +242,8 @@ class Machine:
                 registers[one.result] = tuple(evaluate(d, symbols) for d in one.dims)
             case MakeScalar():
                 registers[one.result] = evaluate(one.dim, symbols)
+            case Require():
+                _require(one, symbols)
             case DefineSymbol():
                 symbols[one.name] = int(registers[one.value])
                 _clear(one, registers)
@@ -360,6 +363,14 @@ def _field(one: GetField, owner: Any) -> Any:
     if one.index >= len(fields):
         raise RuntimeCheckError(f"{one.where} is field {one.index} of a tuple, got {shown(owner)}")
     return fields[one.index]
+
+
+def _require(one: Require, symbols: Mapping[str, int]) -> None:
+    a, b = evaluate(one.a, symbols), evaluate(one.b, symbols)
+    if a != b:
+        raise RuntimeCheckError(
+            f"{one.a} = {a} and {one.b} = {b}, but the program was compiled for {one.a} == {one.b}"
+        )
 
 
 def _registered(name: str) -> Any:

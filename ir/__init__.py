@@ -79,7 +79,12 @@ from eqsat.ir._op import (
     Sample,
 )
 from eqsat.ir._reads import attr_symbols, free_variables, symbols_read, type_symbols, variables_read
-from eqsat.ir._requirements import REQUIRES, requirement_text, size_requirements
+from eqsat.ir._requirements import (
+    REQUIRES,
+    requirement_text,
+    size_requirements,
+    stated_requirements,
+)
 from eqsat.ir._structural import structural_equal, structural_hash
 from eqsat.ir._subtyping import bind_symbols, fits, result_of_call
 from eqsat.ir._tir import (
@@ -211,6 +216,7 @@ __all__ = [
     "run_primfunc",
     "shown",
     "size_requirements",
+    "stated_requirements",
     "structural_equal",
     "structural_hash",
     "substitute_type",

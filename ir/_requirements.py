@@ -29,7 +29,7 @@ def size_requirements(module: IRModule, name: str = "main") -> tuple[Equal, ...]
         if current in done or not isinstance(function, Function):
             continue
         done.add(current)
-        found.update(dict.fromkeys(_stated(function)))
+        found.update(dict.fromkeys(stated_requirements(function)))
         for block in function.body.blocks:
             for binding in block.bindings:
                 found.update(dict.fromkeys(_of_binding(binding)))
@@ -44,7 +44,8 @@ def requirement_text(facts: tuple[Equal, ...]) -> str:
     return "; ".join(f"{f.a} == {f.b}" for f in facts)
 
 
-def _stated(function: Function) -> Iterator[Equal]:
+def stated_requirements(function: Function) -> Iterator[Equal]:
+    """Yield the equalities in the attribute `REQUIRES`."""
     text = function.attrs.get(REQUIRES, "")
     for part in str(text).split(";") if text else ():
         a, separator, b = part.partition("==")

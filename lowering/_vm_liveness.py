@@ -28,6 +28,7 @@ from eqsat.lowering._vm_program import (
     Print,
     Registers,
     Render,
+    Require,
     Return,
     RunPart,
     RunPrimFunc,
@@ -102,7 +103,7 @@ def reads(one: Instruction) -> Registers:
             return (value,)
         case Branch(condition):
             return (condition,)
-        case MakeShape() | MakeScalar() | Forget() | Jump():
+        case MakeShape() | MakeScalar() | Require() | Forget() | Jump():
             return ()
         case _:
             assert_never(one)
@@ -131,7 +132,7 @@ def writes(one: Instruction) -> Registers:
             | Move(result=result)
         ):
             return (result,)
-        case Check() | DefineSymbol() | Forget() | Branch() | Jump() | Return():
+        case Check() | Require() | DefineSymbol() | Forget() | Branch() | Jump() | Return():
             return ()
         case _:
             assert_never(one)

@@ -30,6 +30,7 @@ from eqsat.ir import (
     fits,
     free_variables,
     result_of_call,
+    stated_requirements,
     type_symbols,
 )
 from eqsat.lowering._errors import LoweringError
@@ -54,12 +55,13 @@ from eqsat.lowering._vm_program import (
     MakeClosure,
     Move,
     Parameter,
+    Require,
     Return,
     RunPart,
     VmFunction,
     VmProgram,
 )
-from eqsat.shapes import Facts, Proof
+from eqsat.shapes import Equal, Facts, Proof, symbols
 
 HostOperations = Literal["allow", "forbid"]
 
@@ -154,6 +156,7 @@ class _FunctionCode:
         self.module = program.module
         self.code = Code(program.module, name, program.calls, program.on_host)
         self._result: Type = ObjectType()
+        self._required: list[Equal] = []
 
     def lower(
         self,
@@ -168,6 +171,8 @@ class _FunctionCode:
         own_register = -1 if own is None else self._parameter_register(own)
         self.code.known |= symbols_around
         self._result = f.ret_type
+        self._required = list(stated_requirements(f))
+        self._require()
         # Taken before the body: a local function in it must not get this name.
         self.program.functions[self.name] = VmFunction(
             self.name, params, around, own_register, (), 0, (), f.ret_type
@@ -186,6 +191,13 @@ class _FunctionCode:
             f.ret_type,
             tuple(sorted(arguments - live)),
         )
+
+    def _require(self) -> None:
+        """Write the requirements whose symbols have values by now."""
+        for fact in list(self._required):
+            if symbols((fact.a, fact.b)) <= self.code.known:
+                self.code.emit(Require(fact.a, fact.b))
+                self._required.remove(fact)
 
     def _parameter(self, p: Var) -> Parameter:
         self._parameter_register(p)
@@ -226,6 +238,7 @@ class _FunctionCode:
             r = self.code.register(b.value)
             self.code.emit(Check(r, b.type, b.var.name))
             self.code.known |= type_symbols(b.type)
+            self._require()
             self.code.values[b.var] = r
         else:
             self.code.values[b.var] = self._bound_value(b.var, b.value)

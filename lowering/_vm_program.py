@@ -213,6 +213,16 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Require:
+    """Fails unless the two dims are equal: the types in the function take it for granted."""
+
+    a: Dim
+    b: Dim
+    dead: Registers = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class DefineSymbol:
     """The symbol `name` is the number in `value`."""
 
@@ -287,6 +297,7 @@ Instruction = (
     | MakeClosure
     | BindArguments
     | Check
+    | Require
     | DefineSymbol
     | Forget
     | Move
