@@ -22,7 +22,7 @@ from eqsat.ir import (
 from eqsat.ir.frontend import from_onnx, from_tvm, to_tvm
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
-from eqsat.lowering import is_straight_line, lower_module, lower_vm, outline
+from eqsat.lowering import guard_prim_calls, is_straight_line, lower_module, lower_vm, outline
 from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
 from eqsat.shapes import EqsatError, Facts
 
@@ -179,6 +179,7 @@ def compile(
     _check_host_operations(host_operations)
     report = progress or _silent
     report("lower", 0.0)
+    module = guard_prim_calls(module)
     names = _entry_names(module, function)
     straight = [n for n in names if is_straight_line(module, module.relax_function(n))]
     lowering_target = _lowering_target(num_threads)

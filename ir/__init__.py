@@ -5,6 +5,7 @@ from eqsat.ir import (
     tir,
 )
 from eqsat.ir._attrs import AttrMap, Attrs, AttrValue
+from eqsat.ir._bounds import unproved_access
 from eqsat.ir._builder import (
     BlockBuilder,
 )
@@ -44,6 +45,7 @@ from eqsat.ir._externs import (
     register_func,
     remove_func,
 )
+from eqsat.ir._guard import guarded
 from eqsat.ir._interpret import (
     interpret,
 )
@@ -85,6 +87,7 @@ from eqsat.ir._requirements import (
     size_requirements,
     stated_requirements,
 )
+from eqsat.ir._specialize import specialized
 from eqsat.ir._structural import structural_equal, structural_hash
 from eqsat.ir._subtyping import bind_symbols, fits, result_of_call
 from eqsat.ir._tir import (
@@ -193,6 +196,7 @@ __all__ = [
     "free_variables",
     "from_tvmscript",
     "get_func",
+    "guarded",
     "infer_type",
     "interpret",
     "is_base_of",
@@ -216,6 +220,7 @@ __all__ = [
     "run_primfunc",
     "shown",
     "size_requirements",
+    "specialized",
     "stated_requirements",
     "structural_equal",
     "structural_hash",
@@ -226,6 +231,7 @@ __all__ = [
     "type_base_check",
     "type_lca",
     "type_symbols",
+    "unproved_access",
     "variables_read",
 ]
 

@@ -2,6 +2,7 @@
 
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._grouping import group_single_ops
+from eqsat.lowering._guard_calls import guard_prim_calls
 from eqsat.lowering._lower import lower_module
 from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
 from eqsat.lowering._native_ops import PART, is_native_call
@@ -28,6 +29,7 @@ __all__ = [
     "VmParameter",
     "VmProgram",
     "group_single_ops",
+    "guard_prim_calls",
     "is_native_call",
     "is_straight_line",
     "lower_module",

@@ -23,6 +23,7 @@ from eqsat.ir import (
     VarBinding,
 )
 from eqsat.lowering._errors import LoweringError
+from eqsat.lowering._primfuncs import TIR_CALLS
 
 TEMPLATES = {
     OpKind.POINTWISE: "pointwise",
@@ -50,6 +51,7 @@ def group_single_ops(module: IRModule, function: str = "main") -> IRModule:
                 isinstance(b, VarBinding)
                 and isinstance(b.value, Call)
                 and isinstance(b.value.op, OpDef)
+                and b.value.op.name not in TIR_CALLS
             ):
                 kernel, args = _kernel_of(b.value, b.value.op, functions)
                 functions[kernel.name] = kernel

@@ -23,9 +23,11 @@ from eqsat.ir import (
     TensorType,
     Tuple,
     TupleGetItem,
+    TupleType,
     UnknownShape,
     Var,
     size_requirements,
+    unproved_access,
 )
 from eqsat.ir.tir import Buffer, IntImm
 from eqsat.lowering._copy import copy_kernel
@@ -33,6 +35,7 @@ from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._grouping import group_single_ops
 from eqsat.lowering._kernel import Arg, KernelLaunch, LoweredKernel, lower_kernel
 from eqsat.lowering._memory_plan import Lifetime, plan_memory
+from eqsat.lowering._primfuncs import PrimCall, prim_call, raise_prim_calls
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
 from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
@@ -78,7 +81,7 @@ def lower_module(
         )
     for fact in size_requirements(module, function):  # checked at entry: kernels rely on them
         facts = facts.with_equal(fact.a, fact.b)
-    module = group_single_ops(module, function)
+    module = group_single_ops(raise_prim_calls(module, function), function)
     return _Lowering(module, function, target, facts, {} if kernels is None else kernels).run()
 
 
@@ -169,6 +172,8 @@ class _Lowering:
                 return items[index]
             case Call(GlobalVar() as callee, args):
                 return self.call(callee.name, args)
+            case Call(OpDef()) if (p := prim_call(self.module, e)) is not None:
+                return self.prim_call(p, is_tuple=isinstance(e.type, TupleType))
             case ShapeExpr():  # carries symbols, which kernels know by name
                 return ()
             case _:
@@ -199,6 +204,37 @@ class _Lowering:
                 f"match_cast of {b.var.name} to {b.type} defines a new symbol; native code binds "
                 "symbols by input shapes only; declare the shape on the inputs instead"
             )
+
+    def prim_call(self, p: PrimCall, *, is_tuple: bool) -> _Value:
+        """Run a PrimFunc as it is written."""
+        name = p.func.name
+        if problem := unproved_access(p.func):
+            raise LoweringError(
+                f"{self.main.name} calls {name}, which may leave a buffer: {problem}; guard the "
+                "access, or run the program with eqsat.interpret"
+            )
+        args = [s for t in p.tensors for s in _leaves(self.value(t))]
+        results: list[int] = []
+        for k, (ty, index) in enumerate(zip(p.outputs, p.inplace, strict=True)):
+            if index < 0:
+                results.append(self.slot(f"{name}_out{k or ''}", ty, "workspace"))
+                continue
+            own = self.slot(f"{name}_own{k or ''}", ty, "workspace")
+            self.drafts.append(_Draft(copy_kernel(ty, self.target), [args[index], own], "copy"))
+            args[index] = own
+            results.append(own)
+        fresh = [s for s, index in zip(results, p.inplace, strict=True) if index < 0]
+        slots = [*args, *fresh]
+        num_bytes: Dim = 0
+        for s in slots:
+            ty = self.slots[s].type
+            num_bytes = num_bytes + product(ty.dims) * itemsize(ty.dtype)
+        launch = KernelLaunch(
+            p.func, tuple(Arg("param", k) for k in range(len(slots))), (), (), "as written", (), 0,
+            num_bytes,
+        )  # fmt: skip
+        self.drafts.append(_Draft(launch, slots, f"call_tir {name}"))
+        return tuple(results) if is_tuple else results[0]
 
     # --- kernels ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from eqsat.ir import (
     VarBinding,
     is_known,
 )
+from eqsat.lowering._primfuncs import is_native_prim_call
 
 PART = "part"
 """The function attribute of a straight-line function that is compiled as one native program."""
@@ -31,7 +32,7 @@ def is_native_operator(call: Call) -> bool:
 def is_native_call(module: IRModule, call: Call) -> bool:
     """Say whether `call` is native: an operator, or a kernel or part made of such."""
     if isinstance(call.op, OpDef):
-        return is_native_operator(call)
+        return is_native_operator(call) or is_native_prim_call(module, call)
     if not isinstance(call.op, GlobalVar):
         return False
     target = module.functions.get(call.op.name)

@@ -1,0 +1,210 @@
+"""Whether every access of a PrimFunc stays inside its buffer, proved from loops and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+
+from eqsat.ir._simplify import Poly, Simplifier, add, constant
+from eqsat.ir._tir import (
+    Binary,
+    Block,
+    Buffer,
+    BufferLoad,
+    BufferStore,
+    Cast,
+    Evaluate,
+    For,
+    IfThenElse,
+    IntImm,
+    Intrinsic,
+    Let,
+    Not,
+    PrimExpr,
+    PrimFunc,
+    Select,
+    Seq,
+    Stmt,
+    Var,
+    binary,
+)
+from eqsat.ir._visit import children
+
+_INTEGERS = ("int32", "int64")
+
+
+def unproved_access(func: PrimFunc) -> str:
+    """Return the first access of `func` that is not provably inside its buffer, "" where all are.
+
+    Sizes are taken to be at least 0, loops to run over their extents; a branch, a predicate and a
+    lazy select add what they ask.
+    """
+    return next(iter(Prover().statement(func.body)), "")
+
+
+class Prover:
+    """Walks a PrimFunc with what is known at each place."""
+
+    def __init__(self) -> None:
+        self.ranges: dict[Var, tuple[int | PrimExpr, int | PrimExpr | None]] = {}
+        self.values: dict[Var, Poly] = {}
+        self.simplifier = Simplifier(self.ranges, self.values)
+        self.known: list[Poly] = []  # each is at least 0 here
+        self.wide: dict[Var, Var] = {}  # int32 variables as the simplifier takes them
+
+    # --- statements -------------------------------------------------------------------------
+
+    def statement(self, s: Stmt) -> Iterator[str]:
+        match s:
+            case Seq(stmts):
+                for each in stmts:
+                    yield from self.statement(each)
+            case For(var, low, extent, body):
+                yield from self.expr(low)
+                yield from self.expr(extent)
+                self.bind(var, low, extent)
+                yield from self.statement(body)
+            case Block():
+                yield from self.block(s)
+            case BufferStore(b, indices, value):
+                yield from self.access(b, indices)
+                yield from self.expr(value)
+            case IfThenElse(condition, then_body, else_body):
+                yield from self.expr(condition)
+                yield from self.under(condition, self.statement(then_body))
+                if else_body is not None:
+                    yield from self.under(Not(condition), self.statement(else_body))
+            case Let(var, value, body):
+                yield from self.expr(value)
+                if var.dtype in _INTEGERS:
+                    self.define(var, value)
+                yield from self.statement(body)
+            case Evaluate(value):
+                yield from self.expr(value)
+
+    def block(self, s: Block) -> Iterator[str]:
+        for i in s.iters:
+            yield from self.expr(i.binding)
+            self.define(i.var, i.binding)
+        for part in (s.init, s.body):
+            if part is not None:
+                yield from self.under(s.predicate, self.statement(part))
+
+    def bind(self, var: Var, low: PrimExpr, extent: PrimExpr) -> None:
+        self.ranges[self.widened(var)] = (self.index(low), self.index(extent))
+        self.simplifier.forget()
+
+    def define(self, var: Var, value: PrimExpr) -> None:
+        self.values[self.widened(var)] = self.poly(value)
+        self.simplifier.forget()
+
+    # --- conditions -------------------------------------------------------------------------
+
+    def under(self, condition: PrimExpr, inner: Iterator[str]) -> Iterator[str]:
+        """Yield what `inner` yields while `condition` is taken to hold."""
+        with self.holding(condition):
+            yield from inner
+
+    @contextmanager
+    def holding(self, condition: PrimExpr) -> Generator[None]:
+        """Take `condition` to hold inside."""
+        facts = list(self.facts(condition, holds=True))
+        self.known += facts
+        yield
+        if facts:
+            del self.known[-len(facts) :]
+
+    def facts(self, e: PrimExpr, *, holds: bool) -> Iterator[Poly]:
+        match e:
+            case Not(a):
+                yield from self.facts(a, holds=not holds)
+            case Binary("and", a, b) if holds:
+                yield from self.facts(a, holds=True)
+                yield from self.facts(b, holds=True)
+            case Binary("or", a, b) if not holds:
+                yield from self.facts(a, holds=False)
+                yield from self.facts(b, holds=False)
+            case Intrinsic(("likely" | "tirx.likely"), (a,)):
+                yield from self.facts(a, holds=holds)
+            case Binary(op, a, b) if a.dtype in _INTEGERS:
+                yield from self.comparison(op, self.poly(a), self.poly(b), holds=holds)
+            case _:
+                pass
+
+    def comparison(self, op: str, a: Poly, b: Poly, *, holds: bool) -> Iterator[Poly]:
+        less, one = add(b, a, -1), constant(1)
+        opposite = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+        match op if holds else opposite.get(op, ""):
+            case "<":
+                yield add(less, one, -1)
+            case "<=":
+                yield less
+            case ">":
+                yield add(add(a, b, -1), one, -1)
+            case ">=":
+                yield add(a, b, -1)
+            case "==":
+                yield less
+                yield add(a, b, -1)
+            case _:
+                pass
+
+    # --- expressions ------------------------------------------------------------------------
+
+    def expr(self, e: PrimExpr) -> Iterator[str]:
+        match e:
+            case Select(condition, a, b, True):
+                yield from self.expr(condition)
+                yield from self.under(condition, self.expr(a))
+                yield from self.under(Not(condition), self.expr(b))
+            case BufferLoad(b, indices):
+                yield from self.access(b, indices)
+            case _:
+                for c in children(e):
+                    yield from self.expr(c)
+
+    def access(self, b: Buffer, indices: Sequence[PrimExpr]) -> Iterator[str]:
+        for k, (i, extent) in enumerate(zip(indices, b.shape, strict=True)):
+            yield from self.expr(i)
+            low, high = self.doubts(i, extent)
+            if low:
+                yield f"{b.name}: index {k} may be below 0"
+            elif high:
+                yield f"{b.name}: index {k} may be beyond the end"
+
+    def doubts(self, index: PrimExpr, extent: PrimExpr) -> tuple[bool, bool]:
+        """Return whether an index may be below 0, and whether it may reach `extent`."""
+        at = self.poly(index)
+        room = add(add(self.poly(extent), at, -1), constant(-1))
+        return not self.proves(at), not self.proves(room)
+
+    def as_dtype(self, e: PrimExpr, dtype: str) -> PrimExpr:
+        """Return an index expression in another integer dtype."""
+        if isinstance(e, IntImm):
+            return IntImm(e.value, dtype)
+        return e if e.dtype == dtype else Cast(dtype, e)
+
+    def poly(self, e: PrimExpr) -> Poly:
+        return self.simplifier.poly(self.index(e))
+
+    def index(self, e: PrimExpr) -> PrimExpr:
+        """Return an int32 expression as an int64 one; index arithmetic does not overflow."""
+        match e:
+            case Cast(dtype, value) if dtype in _INTEGERS and value.dtype in _INTEGERS:
+                return self.index(value)
+            case IntImm(value, dtype) if dtype in _INTEGERS:
+                return IntImm(value)
+            case Var() if e.dtype in _INTEGERS:
+                return self.widened(e)
+            case Binary(op, a, b) if e.dtype in _INTEGERS:
+                return binary(op, self.index(a), self.index(b))
+            case _:
+                return e
+
+    def widened(self, var: Var) -> Var:
+        return var if var.dtype == "int64" else self.wide.setdefault(var, Var(var.name, "int64"))
+
+    def proves(self, p: Poly) -> bool:
+        if self.simplifier.nonnegative(p):
+            return True
+        return any(self.simplifier.nonnegative(add(p, fact, -1)) for fact in self.known)

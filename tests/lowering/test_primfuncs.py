@@ -1,0 +1,371 @@
+"""PrimFuncs called by call_tir: native code equals the interpreter, templates where they apply."""
+
+# ruff: noqa: E501 - TVMScript has long lines
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eqsat
+from eqsat.ir import IRModule, RuntimeCheckError, check_well_formed, from_tvmscript
+
+MODULE = """
+@I.ir_module
+class Module:
+{prim}
+    @R.function
+    def main({params}):
+        cls = Module
+        lv = {call}
+        return lv
+"""
+
+
+def module(prim: str, params: str, call: str) -> IRModule:
+    body = "\n".join(f"    {line}" if line else line for line in prim.strip().split("\n"))
+    found = from_tvmscript(MODULE.format(prim=body, params=params, call=call))
+    check_well_formed(found)
+    return found
+
+
+X = 'x: R.Tensor((6, 10), "float32")'
+N = 'x: R.Tensor(("n", "m"), "float32")'
+SAME = 'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6, 10), "float32"))'
+SAME_N = 'R.call_tir(cls.f, (x,), out_ty=R.Tensor((n, m), "float32"))'.replace(
+    "(n, m)", '("n", "m")'
+)
+
+# name: (PrimFunc, parameters of main, the call, template of the last kernel)
+CASES: dict[str, tuple[str, str, str, str]] = {
+    "pointwise": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = T.exp(A[vi, vj]) + T.float32(1)
+""",
+        X,
+        SAME,
+        "pointwise",
+    ),
+    "symbolic": (
+        """
+@T.prim_func(s_tir=True)
+def f(a: T.handle, b: T.handle):
+    p = T.int64()
+    q = T.int64()
+    A = T.match_buffer(a, (p, q), "float32")
+    B = T.match_buffer(b, (p, q), "float32")
+    for i, j in T.grid(p, q):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = T.max(A[vi, vj], T.float32(0)) * T.float32(2)
+""",
+        N,
+        SAME_N,
+        "pointwise",
+    ),
+    "matmul": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), W: T.Buffer((10, 24), "float32"), C: T.Buffer((6, 24), "float32")):
+    for i, j, k in T.grid(6, 24, 10):
+        with T.sblock("c"):
+            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+            with T.init():
+                C[vi, vj] = T.float32(0)
+            C[vi, vj] = C[vi, vj] + A[vi, vk] * W[vk, vj]
+""",
+        X + ', w: R.Tensor((10, 24), "float32")',
+        'R.call_tir(cls.f, (x, w), out_ty=R.Tensor((6, 24), "float32"))',
+        "contraction",
+    ),
+    "softmax": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    most = T.sblock_alloc_buffer((6,), "float32")
+    power = T.sblock_alloc_buffer((6, 10), "float32")
+    total = T.sblock_alloc_buffer((6,), "float32")
+    for i, k in T.grid(6, 10):
+        with T.sblock("most"):
+            vi, vk = T.axis.remap("SR", [i, k])
+            with T.init():
+                most[vi] = T.float32(-3.4028234663852886e+38)
+            most[vi] = T.max(most[vi], A[vi, vk])
+    for i, j in T.grid(6, 10):
+        with T.sblock("power"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            power[vi, vj] = T.exp(A[vi, vj] - most[vi])
+    for i, k in T.grid(6, 10):
+        with T.sblock("total"):
+            vi, vk = T.axis.remap("SR", [i, k])
+            with T.init():
+                total[vi] = T.float32(0)
+            total[vi] = total[vi] + power[vi, vk]
+    for i, j in T.grid(6, 10):
+        with T.sblock("divide"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = power[vi, vj] / total[vi]
+""",
+        X,
+        SAME,
+        "row",
+    ),
+    "transposed": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((10, 6), "float32")):
+    for i, j in T.grid(10, 6):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vj, vi]
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((10, 6), "float32"))',
+        "pointwise",
+    ),
+    "padded": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((8, 10), "float32")):
+    for i, j in T.grid(8, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = T.if_then_else(1 <= vi and vi < 7, A[vi - 1, vj], T.float32(0))
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((8, 10), "float32"))',
+        "pointwise",
+    ),
+    "scheduled": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for io in T.parallel(3):
+        for ii in T.serial(2):
+            for j in T.vectorized(10):
+                with T.sblock("b"):
+                    vi = T.axis.spatial(6, io * 2 + ii)
+                    vj = T.axis.spatial(10, j)
+                    B[vi, vj] = A[vi, vj] * A[vi, vj]
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "tiled with a cache": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), W: T.Buffer((10, 24), "float32"), C: T.Buffer((6, 24), "float32")):
+    local = T.sblock_alloc_buffer((6, 24), "float32", scope="local")
+    for i0, j0 in T.grid(2, 3):
+        for k in range(10):
+            for i1 in T.unroll(3):
+                for j1 in T.vectorized(8):
+                    with T.sblock("c"):
+                        vi = T.axis.spatial(6, i0 * 3 + i1)
+                        vj = T.axis.spatial(24, j0 * 8 + j1)
+                        vk = T.axis.reduce(10, k)
+                        with T.init():
+                            local[vi, vj] = T.float32(0)
+                        local[vi, vj] = local[vi, vj] + A[vi, vk] * W[vk, vj]
+        for i1, j1 in T.grid(3, 8):
+            with T.sblock("store"):
+                vi = T.axis.spatial(6, i0 * 3 + i1)
+                vj = T.axis.spatial(24, j0 * 8 + j1)
+                C[vi, vj] = local[vi, vj]
+""",
+        X + ', w: R.Tensor((10, 24), "float32")',
+        'R.call_tir(cls.f, (x, w), out_ty=R.Tensor((6, 24), "float32"))',
+        "as written",
+    ),
+    "predicate": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j0, j1 in T.grid(6, 3, 4):
+        with T.sblock("b"):
+            vi = T.axis.spatial(6, i)
+            vj = T.axis.spatial(10, j0 * 4 + j1)
+            T.where(j0 * 4 + j1 < 10)
+            B[vi, vj] = A[vi, vj] + T.float32(3)
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "prefix sum": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        if j == 0:
+            B[i, j] = A[i, j]
+        else:
+            B[i, j] = B[i, j - 1] + A[i, j]
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "integers": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6,), "int32")):
+    for i in range(6):
+        B[i] = T.int32(0)
+        for j in range(10):
+            if A[i, j] > T.float32(0):
+                B[i] = B[i] + T.int32(1)
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6,), "int32"))',
+        "as written",
+    ),
+    "two results": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32"), C: T.Buffer((6,), "float32")):
+    for i, j in T.grid(6, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vi, vj] - T.float32(1)
+    for i, k in T.grid(6, 10):
+        with T.sblock("c"):
+            vi, vk = T.axis.remap("SR", [i, k])
+            with T.init():
+                C[vi] = T.float32(0)
+            C[vi] = C[vi] + B[vi, vk]
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=[R.Tensor((6, 10), "float32"), R.Tensor((6,), "float32")])',
+        "",
+    ),
+    "scalar parameter": (
+        """
+@T.prim_func(s_tir=True)
+def f(a: T.handle, k: T.int64, b: T.handle):
+    p = T.int64()
+    q = T.int64()
+    A = T.match_buffer(a, (p, q), "float32")
+    B = T.match_buffer(b, (p, q), "float32")
+    for i, j in T.grid(p, q):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vi, vj] * T.Cast("float32", k + vj)
+""",
+        N,
+        'R.call_tir(cls.f, (x, n * 2), out_ty=R.Tensor(("n", "m"), "float32"))',
+        "",
+    ),
+    "gather": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), I: T.Buffer((4,), "int64"), B: T.Buffer((4, 10), "float32")):
+    for i, j in T.grid(4, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[I[vi], vj]
+""",
+        X + ', i: R.Tensor((4,), "int64")',
+        'R.call_tir(cls.f, (x, i), out_ty=R.Tensor((4, 10), "float32"))',
+        "as written",
+    ),
+}
+
+
+def arguments(main: Any, sizes: dict[str, int]) -> list[Any]:
+    rng = np.random.default_rng(0)
+    args: list[Any] = []
+    for p in main.params:
+        shape = tuple(sizes.get(str(d), d) for d in p.type.dims)
+        if p.type.dtype == "int64":
+            args.append(rng.integers(0, 6, shape))
+        else:
+            args.append(rng.standard_normal(shape).astype(np.float32))
+    return args
+
+
+def same(got: Any, want: Any) -> None:
+    pairs = zip(got, want, strict=True) if isinstance(want, tuple) else [(got, want)]
+    for g, w in pairs:
+        assert g.dtype == w.dtype
+        np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-5)
+
+
+def templates(exe: Any, args: list[Any]) -> list[str]:
+    return [k.template for k in exe.profile(*args).kernels]
+
+
+@pytest.mark.parametrize("sizes", [{"n": 3, "m": 7}, {"n": 1, "m": 33}], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_a_primfunc_runs_natively(name: str, sizes: dict[str, int]) -> None:
+    prim, params, call, template = CASES[name]
+    mod = module(prim, params, call)
+    args = arguments(mod.relax_function(), sizes)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    same(exe(*args), eqsat.interpret(mod, *args))
+    found = templates(exe, args)
+    assert "host" not in found
+    assert not template or found[-1] == template
+
+
+def test_an_argument_is_overwritten_in_a_copy() -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        A[i, j] = A[i, j] + T.float32(1)
+"""
+    call = (
+        'R.call_tir_inplace(cls.f, (x,), inplace_indices=[0], out_ty=R.Tensor((6, 10), "float32"))'
+    )
+    mod = module(prim, X, call)
+    x = np.zeros((6, 10), np.float32)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    np.testing.assert_array_equal(exe(x), np.ones((6, 10), np.float32))
+    np.testing.assert_array_equal(x, 0)
+
+
+@pytest.mark.parametrize("index", [-1, 6, 1 << 40])
+def test_an_access_outside_raises_and_reads_nothing(index: int) -> None:
+    prim, params, call, _ = CASES["gather"]
+    exe = eqsat.compile(module(prim, params, call), cache=False)
+    x = np.ones((6, 10), np.float32)
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
+        exe(x, np.array([0, index, 2, 3]))
+    np.testing.assert_array_equal(exe(x, np.array([0, 1, 2, 3])), np.ones((4, 10), np.float32))
+
+
+def test_a_store_outside_raises_and_writes_nothing() -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(I: T.Buffer((4,), "int64"), B: T.Buffer((6,), "float32")):
+    for i in range(6):
+        B[i] = T.float32(0)
+    for i in range(4):
+        B[I[i]] = B[I[i]] + T.float32(1)
+"""
+    call = 'R.call_tir(cls.f, (i,), out_ty=R.Tensor((6,), "float32"))'
+    exe = eqsat.compile(module(prim, 'i: R.Tensor((4,), "int64")', call), cache=False)
+    np.testing.assert_array_equal(exe(np.array([0, 2, 2, 5])), [1, 0, 2, 0, 0, 1])
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer"):
+        exe(np.array([0, 2, 6, 5]))
+
+
+def test_threads_of_a_gpu_are_refused() -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i in T.thread_binding(6, thread="threadIdx.x"):
+        for j in range(10):
+            B[i, j] = A[i, j]
+"""
+    with pytest.raises(eqsat.EqsatError, match="bound to threadIdx"):
+        eqsat.compile(module(prim, X, SAME), cache=False)
