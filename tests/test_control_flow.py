@@ -10,6 +10,7 @@ import pytest
 
 import eqsat
 from eqsat.ir import IRModule, check_well_formed
+from tests import random_control_flow
 
 F32, I64 = np.float32, np.int64
 
@@ -418,3 +419,15 @@ def test_optimized_equals_interpreted(name: str) -> None:
         wanted = eqsat.interpret(module, *args)
         _same(eqsat.interpret(best.module, *args), wanted)
         _same(exe["main"](*args), wanted)
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs(seed: int, optimized: bool) -> None:
+    random_control_flow.check(seed, optimized=optimized)
+
+
+def test_random_programs_hold_every_form() -> None:
+    text = "\n".join(random_control_flow.make(seed) for seed in range(8))
+    for form in ("if ", "match_cast", "cls.loop", "cls.helper", "def f", " = (", "[0]"):
+        assert form in text
