@@ -44,15 +44,18 @@ CONVOLUTION = "convolution is linear in its weight and in its input"
 AVERAGE = "an average is linear"
 
 
+# Numbers move over products and views by rules of `products` and `movement`, one way: both ways and
+# on either side, they made the covers of a transformer so many that none was proved the best.
+
 # --- scalars --------------------------------------------------------------------------------
 
 
-@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True)
+@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True, when=[is_not_constant("s")])
 def scalar_of_left_factor(x: Tensor, y: Tensor, s: Scalar) -> Sides:
     return (x * s) @ y, (x @ y) * s
 
 
-@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True)
+@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True, when=[is_not_constant("s")])
 def scalar_of_right_factor(x: Tensor, y: Tensor, s: Scalar) -> Sides:
     return x @ (y * s), (x @ y) * s
 
@@ -76,7 +79,7 @@ def scalar_of_kernel(
     return conv(x, w * c, s, p, d, g, out), conv(x, w, s, p, d, g, out) * c
 
 
-@linearity.rule(source=VIEWS, both_ways=True)
+@linearity.rule(source=VIEWS, both_ways=True, when=[is_not_constant("s")])
 def scalar_of_permuted(x: Tensor, s: Scalar, p: IntsAttr) -> Sides:
     return ops.permute_dims(x, axes=p) * s, ops.permute_dims(x * s, axes=p)
 
