@@ -82,6 +82,7 @@ class Engine:
         self._symbols: dict[str, Symbol] = {}
         self._rules: dict[int, EngineRule] = {}
         self._combined: dict[tuple[str, ...], str] = {}
+        self._complete_rules: set[int] = set()
         self._num_asked: dict[int, int] = {}
         self._asked: dict[int, set[tuple[int, ...]]] = {}
         self._num_outputs = 0
@@ -130,33 +131,42 @@ class Engine:
     def add_rule(self, rule: EngineRule) -> None:
         """Compile a rule; its symbols are declared on the way."""
         i = rule.index
-        for node in (*rule.body, *(n.node for n in rule.new)):
+        for node in rule.body:
             self.declare(node.symbol)
         self._rules[i] = rule
         self._num_asked[i] = 0
         self._asked[i] = set()
         variables = _variables(rule)
+        found: list[Any] = [egg.Expr_(_SPAN, _call(f"match{i}", *map(_var, variables)))]
+        self._run(
+            egg.Relation(_SPAN, f"match{i}", _sorts(rule)),
+            egg.AddRuleset(_SPAN, f"search{i}"),
+            _rule(f"search{i}", _pattern(rule), found),
+        )
+
+    def _complete(self, rule: EngineRule) -> None:
+        """Add what asks and acts on matches; most rules never match in a program."""
+        i = rule.index
+        for new in rule.new:
+            self.declare(new.node.symbol)
+        variables = _variables(rule)
         key = [_var(v) for v in rule.key]
         match = _call(f"match{i}", *map(_var, variables))
         asked = _call(f"asked{i}", *map(_var, variables), *key)
         answer = _call(f"answer{i}", *key, *(_var(v) for v in rule.answers))
-        classes = _class_variables(rule)
-        sorts = ["T" if v in classes else "i64" for v in variables]
         key_sorts = ["i64"] * len(key)
         # Each rule joins few tables, so that the planner cannot start from types, which many
         # classes share: with the answer in one join with the pattern, 36 matches took 0.2 s.
-        found: list[Any] = [egg.Expr_(_SPAN, match)]
         ask: list[Any] = [egg.Expr_(_SPAN, asked), egg.Expr_(_SPAN, _call(f"ask{i}", *key))]
         self._run(
-            egg.Relation(_SPAN, f"match{i}", sorts),
-            egg.Relation(_SPAN, f"asked{i}", sorts + key_sorts),
+            egg.Relation(_SPAN, f"asked{i}", _sorts(rule) + key_sorts),
             egg.Relation(_SPAN, f"ask{i}", key_sorts),
             egg.Relation(_SPAN, f"answer{i}", key_sorts + ["i64"] * len(rule.answers)),
-            *(egg.AddRuleset(_SPAN, f"{step}{i}") for step in ("search", "question", "apply")),
-            _rule(f"search{i}", _pattern(rule), found),
+            *(egg.AddRuleset(_SPAN, f"{step}{i}") for step in ("question", "apply")),
             _rule(f"question{i}", [egg.Fact(match), *_conditions(rule)], ask),
             _rule(f"apply{i}", [egg.Fact(asked), egg.Fact(answer)], _actions(rule)),
         )
+        self._complete_rules.add(i)
 
     def load(
         self,
@@ -229,13 +239,22 @@ class Engine:
     def search(self, rules: Sequence[int]) -> dict[int, int]:
         """Match the rules against what is new to them; return the number of matches of each."""
         self._run_rulesets(tuple(f"search{i}" for i in rules))
-        report = self._run_rulesets(tuple(f"question{i}" for i in rules))
-        found = report.num_matches_per_rule
+        sizes = self._sizes()
+        for i in rules:
+            if sizes[f"match{i}"] and i not in self._complete_rules:
+                self._complete(self._rules[i])
+        asking = tuple(f"question{i}" for i in rules if i in self._complete_rules)
+        if not asking:
+            return dict.fromkeys(rules, 0)
+        found = self._run_rulesets(asking).num_matches_per_rule
         return {i: found.get(f"question{i}", 0) for i in rules}
 
     def apply(self, rules: Sequence[int]) -> tuple[bool, dict[int, int]]:
         """Let the rules act on answered matches; return whether anything changed, and matches."""
-        report = self._run_rulesets(tuple(f"apply{i}" for i in rules))
+        acting = tuple(f"apply{i}" for i in rules if i in self._complete_rules)
+        if not acting:
+            return False, {}
+        report = self._run_rulesets(acting)
         found = report.num_matches_per_rule
         return report.updated, {i: found.get(f"apply{i}", 0) for i in rules}
 
@@ -261,7 +280,7 @@ class Engine:
         """Return the questions of each rule that were not returned before."""
         sizes = self._sizes()
         new: dict[int, list[tuple[int, ...]]] = {}
-        for i in self._rules:
+        for i in sorted(self._complete_rules):
             size = sizes[f"ask{i}"]
             if size > self._num_asked[i]:
                 self._num_asked[i] = size
@@ -391,6 +410,11 @@ def _variables(rule: EngineRule) -> list[str]:
         found.update(dict.fromkeys((*n.classes, n.result)))
         found.update(dict.fromkeys(c for c in n.columns if isinstance(c, str)))
     return list(found)
+
+
+def _sorts(rule: EngineRule) -> list[str]:
+    classes = _class_variables(rule)
+    return ["T" if v in classes else "i64" for v in _variables(rule)]
 
 
 def _pattern(rule: EngineRule) -> list[Any]:

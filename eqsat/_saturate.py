@@ -149,6 +149,7 @@ class _Saturation:
         self._waiting = {w: operators(w)[0] for w in chosen}
         self._law_index = {law: len(chosen) + i for i, law in enumerate(LAWS, 1)}
         self._laws_used: Counter[str] = Counter()
+        self._normalized = (0, 0)  # the e-nodes and classes there were at the last normal form
         self._has_normal_form = has_all_laws(self.rule_sets)
         for rewrite in chosen:
             self.literals.note(rewrite)
@@ -247,8 +248,10 @@ class _Saturation:
 
     def _normalize(self) -> bool:
         """Unite what the normal form of sums and products shows to be the same."""
-        if not self._has_normal_form:
+        size = (self.engine.num_nodes(), self.engine.num_classes())
+        if not self._has_normal_form or size == self._normalized:
             return False
+        self._normalized = size
         used = unite_same_polynomials(self.engine, self.words, self._law_index)
         self._laws_used += used
         if used:

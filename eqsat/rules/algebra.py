@@ -291,6 +291,13 @@ def constant_factors_join(x: Tensor, b: Tensor, c: Tensor) -> Sides:
     return (x * b) * c, x * (b * c)
 
 
+@constants.rule(
+    source=GATHER, numerics=REASSOCIATES, when=[is_not_constant("x"), is_not_constant("y")]
+)
+def number_leaves_product(x: Tensor, y: Tensor, c: Number) -> Sides:
+    return (x * c) * y, (x * y) * c
+
+
 @constants.rule(source=GATHER, when=[is_constant("c"), is_not_constant("x")])
 def subtract_constant(x: Tensor, c: Tensor) -> Sides:
     return x - c, x + (-c)

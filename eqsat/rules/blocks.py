@@ -11,6 +11,7 @@ from eqsat.rules._language import (
     BoolAttr,
     IntAttr,
     IntsAttr,
+    Number,
     Pattern,
     Sides,
     StrAttr,
@@ -118,6 +119,18 @@ def sum_of_products_is_product_of_blocks(
 )
 def columns_of_products_join(x: Rows, v: Columns, w: OtherColumns, k: IntAttr) -> Sides:
     return ops.concat([x @ v, x @ w], axis=k), x @ ops.concat([v, w], axis=compute(_last, v))
+
+
+@blocks.rule(
+    source=BLOCKS,
+    numerics=REASSOCIATES,
+    when=[is_axis_of_product("k", "x", "v", -1), same_leading("v", "w")],
+)
+def columns_of_scaled_products_join(
+    x: Rows, v: Columns, w: OtherColumns, k: IntAttr, c: Number
+) -> Sides:
+    apart = ops.concat([x @ v, (x @ w) * c], axis=k)
+    return apart, x @ ops.concat([v, w * c], axis=compute(_last, v))
 
 
 @blocks.rule(

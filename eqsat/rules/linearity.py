@@ -44,7 +44,7 @@ CONVOLUTION = "convolution is linear in its weight and in its input"
 AVERAGE = "an average is linear"
 
 
-# Numbers move over products and views by rules of `products` and `movement`, one way: both ways and
+# Numbers move over products by rules of `products`, one way: both ways and
 # on either side, they made the covers of a transformer so many that none was proved the best.
 
 # --- scalars --------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def scalar_of_kernel(
     return conv(x, w * c, s, p, d, g, out), conv(x, w, s, p, d, g, out) * c
 
 
-@linearity.rule(source=VIEWS, both_ways=True, when=[is_not_constant("s")])
+@linearity.rule(source=VIEWS, both_ways=True)
 def scalar_of_permuted(x: Tensor, s: Scalar, p: IntsAttr) -> Sides:
     return ops.permute_dims(x, axes=p) * s, ops.permute_dims(x * s, axes=p)
 
@@ -149,6 +149,11 @@ def products_with_same_right_factor_add(x: Rows, y: Rows, w: Columns) -> Sides:
 @linearity.rule(source=BILINEAR, numerics=REASSOCIATES)
 def products_with_same_left_factor_add(x: Rows, v: Columns, w: Columns) -> Sides:
     return x @ v + x @ w, x @ (v + w)
+
+
+@linearity.rule(source=BILINEAR, numerics=REASSOCIATES)
+def product_and_scaled_product_add(x: Rows, v: Columns, w: Columns, c: Number) -> Sides:
+    return x @ v + (x @ w) * c, x @ (v + w * c)
 
 
 @linearity.rule(source=BILINEAR, numerics=REASSOCIATES)

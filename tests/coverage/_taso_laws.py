@@ -69,12 +69,28 @@ class Law:
     right: str
     static: frozenset[str] = frozenset()
 
-    def program(self, *, symbolic: bool) -> Program:
-        """Return the program that gives both sides."""
-        used = sorted(set(re.findall(r"\b[A-Za-z]\d?\b", f"{self.left} {self.right}")))
+    @property
+    def has_scalars(self) -> bool:
+        """Whether it is about scalars."""
+        return bool(re.search(r"\b[st]\b", self.left))
+
+    @property
+    def is_about_sizes(self) -> bool:
+        """Whether guards look at sizes."""
+        return self.name.split("-")[0] in ("matmul", "concat", "conv", "shared")
+
+    def program(self, *, symbolic: bool, numbers: bool = False) -> Program:
+        """Return the program that gives both sides, with sizes or with symbols for them.
+
+        `numbers` puts 2 and 3 in the place of the scalars.
+        """
+        text = f"[{self.left}, {self.right}]"
+        if numbers:
+            text = re.sub(r"\bt\b", "3.0", re.sub(r"\bs\b", "2.0", text))
+        used = sorted(set(re.findall(r"\b[A-Za-z]\d?\b", text)))
         symbols = set(SIZES) - STATIC - self.static if symbolic else set[str]()
         sized = {name: _sized(INPUTS[name], symbols) for name in used if name in INPUTS}
-        return program(f"[{self.left}, {self.right}]", **sized)
+        return program(text, **sized)
 
 
 def _sized(shape: str, symbols: set[str]) -> str:

@@ -179,7 +179,11 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "TransposeOptimizer: Concat",
-        ("concat_of_permuted",),
+        (
+            "concat_of_permuted",
+            "permute_of_concat_with_permuted_behind",
+            "permute_of_concat_with_permuted_in_front",
+        ),
         program(
             f"z = concat([permute_dims(x, {NHWC}), permute_dims(y, {NHWC})], axis=3)\n"
             f"permute_dims(z, {NCHW})",
@@ -249,7 +253,7 @@ ROWS: tuple[Row, ...] = (
     _row("BiasGeluFusion", program=program("nn.gelu(x + b)", x="n 64", b="= 64"), mechanism=FUSED),
     _row(
         "FastGeluFusion",
-        ("gelu_tanh_from_cube",),
+        ("gelu_tanh_from_cube", "gelu_tanh_halves_the_product"),
         program(
             "(x * 0.5) * (tanh((x + power(x, 3) * 0.044715) * 0.7978845608028654) + 1)", x="n 64"
         ),
