@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir import Numerics, TensorType, op
+from eqsat.ir import AttrValue, Numerics, TensorType, op
 from eqsat.rules._resolve import (
     Bindings,
     Built,
@@ -50,8 +50,9 @@ class Arithmetic(Enum):
 
 
 # Library products sum in an order of their own, which says nothing about ours: where a rule claims
-# equal bits these run on arrays of Python objects, one product after the other.
-ORDERED_BY_LIBRARY = frozenset(("matmul", "linear", "einsum", "nn.conv1d", "nn.conv2d"))
+# equal bits, these sum one product after the other, and those of convolutions are not compared.
+PRODUCTS = frozenset(("matmul", "linear"))
+ORDERED_BY_LIBRARY = frozenset(("einsum", "nn.conv1d", "nn.conv2d"))
 
 POLYNOMIAL = frozenset(
     (
@@ -78,7 +79,7 @@ def arithmetic_of(
         wraps = any(map(is_int, dtypes)) and numerics is not Numerics.ROUNDING
         return (Arithmetic.DYADIC, Arithmetic.WRAPPING) if wraps else (Arithmetic.DYADIC,)
     if numerics is Numerics.EXACT:
-        if used & ORDERED_BY_LIBRARY and not used <= RATIONAL:
+        if used & ORDERED_BY_LIBRARY:
             return (Arithmetic.DYADIC,)
         return (Arithmetic.DYADIC, Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL)
     dyadic = all(n * 64 == int(n * 64) for n in bindings.numbers.values())
@@ -116,13 +117,11 @@ class Draw:
         arithmetic: Arithmetic,
         accuracy: Accuracy | None = None,
         *,
-        as_objects: bool = False,
         has_steps: bool = False,
     ) -> None:
         self.rng = rng
         self.arithmetic = arithmetic
         self.accuracy = accuracy
-        self.as_objects = as_objects
         self.fills = has_steps and rng.random() < 0.25
         self.low = rng.choice((-4, 1))
 
@@ -136,10 +135,7 @@ class Draw:
             flat = self._values(ty.dtype, count)
         if is_float(ty.dtype) and self.arithmetic is Arithmetic.FRACTIONS:
             return _objects([_fraction(v) for v in flat]).reshape(shape)
-        values = np.array(flat, numpy_dtype(ty.dtype)).reshape(shape)
-        if self.as_objects and is_float(ty.dtype):
-            return _objects([values.dtype.type(v) for v in values.flat]).reshape(shape)
-        return values
+        return np.array(flat, numpy_dtype(ty.dtype)).reshape(shape)
 
     def _values(self, dtype: str, count: int) -> list[Any]:
         if self.fills and is_int(dtype):
@@ -197,11 +193,20 @@ def has_steps(terms: Iterable[Built]) -> bool:
     return any(o in ("quantize", "dequantize") for t in terms for o in _operators(t))
 
 
-def needs_objects(terms: Iterable[Built], arithmetic: Arithmetic) -> bool:
-    """Return whether library products must not choose the order of sums."""
-    if arithmetic not in (Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL):
-        return False
-    return any(o in ORDERED_BY_LIBRARY for t in terms for o in _operators(t))
+def _in_order(operands: list[Any], attrs: Mapping[str, AttrValue], *, is_linear: bool) -> Array:
+    """Return a matmul or a linear layer, every sum from the first product to the last."""
+    x, w, *bias = operands
+    if attrs["out_dtype"] is not None:
+        raise TypeError("the order of sums in another dtype is not stated")
+    w = w.T if is_linear else w
+    a, b = np.atleast_2d(x), w if w.ndim > 1 else w[:, None]
+    total = a[..., :, :0] @ b[..., :0, :]
+    for k in range(a.shape[-1]):
+        total = total + a[..., :, k, None] * b[..., k, None, :]
+    total = total[..., 0] if w.ndim == 1 else total
+    if x.ndim == 1:
+        total = total[..., 0] if w.ndim == 1 else total[..., 0, :]
+    return total if not bias or bias[0] is None else total + bias[0]
 
 
 def evaluate(term: Built, env: Mapping[str, Array], arithmetic: Arithmetic) -> Array:
@@ -224,6 +229,8 @@ def _evaluate(term: Built, env: Mapping[str, Array], arithmetic: Arithmetic) -> 
             return _evaluate(term.tuple_value, env, arithmetic)[term.index]
         case BuiltOp():
             operands = [_operand(o, env, arithmetic) for o in term.operands]
+            if term.op in PRODUCTS and arithmetic in (Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL):
+                return _in_order(operands, term.attrs, is_linear=term.op == "linear")
             result: Any = op(term.op).reference(*operands, **term.attrs)
             return np.asarray(result) if not isinstance(result, tuple) else cast(Any, result)
 

@@ -61,6 +61,9 @@ from eqsat.shapes import EqsatError, Shape, is_float
 LITERAL = "literal"
 NUMBERS = (1.0, 2.0, -2.0, 0.5, 4.0, 3.0, 0.25, 0.125, -1.0, 6.0, 1 / 3, 1 / 6, 0.0, 12.0, 8.0)
 BOOLEAN_FIRST = frozenset({"where", "logical_not"})
+COMPARISONS = frozenset(
+    {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan"}
+)
 
 
 @dataclass(slots=True)
@@ -417,4 +420,6 @@ def _roles(terms: Sequence[Term]) -> dict[str, tuple[tuple[str, ...], tuple[floa
 
 
 def _leaves(operand: OperandTerm) -> list[Term]:
+    if isinstance(operand, OpTerm) and operand.op in COMPARISONS:
+        return []
     return list(subterms(operand)) if isinstance(operand, (PatVar, OpTerm, TupleField)) else []

@@ -17,7 +17,6 @@ from eqsat.rules._evaluate import (
     arithmetic_of,
     evaluate,
     has_steps,
-    needs_objects,
     within_bound,
 )
 from eqsat.rules._evaluate import same_values as same
@@ -253,12 +252,10 @@ class _Check:
     ) -> _Difference | None:
         both = (*left, *right)
         for arithmetic in arithmetic_of(self.rule.numerics, both, bindings):
-            as_objects = needs_objects(both, arithmetic)
             draw = Draw(
                 self.rng,
                 arithmetic,
                 self.rule.accuracy,
-                as_objects=as_objects,
                 has_steps=has_steps(both),
             )
             env = {
@@ -272,7 +269,7 @@ class _Check:
             try:
                 b = [evaluate(each, env, arithmetic) for each in right]
             except UNDEFINED as error:
-                if arithmetic is Arithmetic.FRACTIONS or draw.as_objects:
+                if arithmetic is Arithmetic.FRACTIONS:
                     continue
                 return _Difference(Kind.VALUES, f"only the left side has a value: {error}")
             self.methods[arithmetic.value] += 1
