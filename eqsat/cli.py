@@ -317,19 +317,22 @@ def _rules_list(args: argparse.Namespace) -> None:
 
 def _rules_check(args: argparse.Namespace) -> None:
     from eqsat._progress import shown_progress
-    from eqsat.rules import Rejection, RuleError, check_rule
+    from eqsat.rules import Rejection, RuleError
+    from eqsat.rules._check import check_files, table
 
-    rules = [r for s in _rule_sets(args.files) for r in s.rules]
-    verdicts: list[Any] = []
     with shown_progress("checking rules") as progress:
-        for i, rule in enumerate(rules):
-            verdicts.append(check_rule(rule))
-            progress(rule.name, (i + 1) / len(rules))
+        checked = check_files(args.files, progress=progress)
+    verdicts = [v for _, each in checked for v in each]
     rejected = [v for v in verdicts if isinstance(v, Rejection)]
     if args.json:
-        print(json.dumps({"checked": len(rules), "rejected": [str(v) for v in rejected]}))
+        certificates = [asdict(v) for v in verdicts if not isinstance(v, Rejection)]
+        texts = [str(v) for v in rejected]
+        print(
+            json.dumps({"checked": len(verdicts), "rejected": texts, "certificates": certificates})
+        )
     else:
-        print(f"{len(rules)} rules checked, {len(rejected)} rejected")
+        print(table(checked))
+        print(f"{len(verdicts)} rules checked, {len(rejected)} rejected")
     if rejected:
         raise RuleError("\n".join(str(v) for v in rejected))
 

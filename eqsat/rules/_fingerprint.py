@@ -96,7 +96,7 @@ def _references(
         scope[name] = cell.cell_contents
     for name, value in sorted(scope.items()):
         if isinstance(value, (FunctionType, type)):
-            if inside(value.__module__) and not _is_enum(value):
+            if inside(value.__module__ or "") and not _is_enum(value):
                 yield name, value
         elif not isinstance(value, ModuleType):
             yield name, value
