@@ -17,7 +17,7 @@ def test_rules_page(request: pytest.FixtureRequest) -> None:
     assert path.read_text() == rules_markdown(), "run ./dev test tests/test_docs.py --update-golden"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/control_flow.md"])
 def test_named_files_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*/(?:[a-z_0-9]+\.py)?)`", text))
