@@ -302,7 +302,7 @@ def fate_of(mutant: Mutant) -> Fate:
 def why_equal(mutant: Mutant) -> str | None:
     """Return why a mutant is said to be true, None where nothing says so."""
     same = shipped_sides().get(str(mutant.rule))
-    if same is not None:
+    if same is not None and same != mutant.rule.name:
         return f"it is {same}, which ships"
     for name, change, reason in EQUAL:
         if mutant.rule.name.startswith(name) and re.search(change, mutant.change):
