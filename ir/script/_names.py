@@ -39,9 +39,13 @@ class Names:
         self._taken = set(taken)
         self._next: dict[str, int] = {}
 
-    def take(self, hint: str) -> str:
-        """Return `hint` made legal, with a number where it is taken."""
-        base = legal(hint)
+    def take(self, hint: str, *, any_script: bool = False) -> str:
+        """Return `hint` made legal, with a number where it is taken.
+
+        With `any_script` letters outside ASCII stay.
+        """
+        is_kept = any_script and hint.isidentifier() and not keyword.iskeyword(hint)
+        base = hint if is_kept else legal(hint)
         name = base
         count = self._next.get(base, 1)
         while name in self._taken:

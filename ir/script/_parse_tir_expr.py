@@ -119,7 +119,9 @@ class TirExprReader:
                     return IntImm(self._fits(node, -value.value, value.dtype), value.dtype)
                 if isinstance(value, FloatImm):
                     return FloatImm(-value.value, value.dtype)
-                return Binary("*", value, const(-1, self._numeric(node, value)))
+                if self._numeric(node, value) == "bool":
+                    raise self.source.error(node, "no arithmetic - on bool; cast it")
+                return Binary("*", value, const(-1, value.dtype))
             case ast.UAdd():
                 return self.expr(node.operand)
             case _:

@@ -18,6 +18,7 @@ from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import PACKED_FUNC, CallableType
 from eqsat.ir.script._context import Context
 from eqsat.ir.script._metadata import MetadataError, decode_metadata
+from eqsat.ir.script._names import RESERVED_GLOBALS
 from eqsat.ir.script._parse_relax import FunctionReader, read_signature
 from eqsat.ir.script._parse_tir import TirReader
 from eqsat.ir.script._parse_types import TypeReader
@@ -129,6 +130,8 @@ class _ModuleReader:
             case ast.FunctionDef(name=name):
                 if name in self._definitions:
                     raise self._source.error(node, f"function {name} is defined twice")
+                if name in RESERVED_GLOBALS:
+                    raise self._source.error(node, f"{name} cannot name a function; it is reserved")
                 self._definitions[name] = node
             case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_attrs":
                 given = required(

@@ -34,7 +34,10 @@ def print_module(module: IRModule, *, show_meta: bool = True, dialect: str = "0.
     words = dialect_of(dialect)
     constants = Constants(words.constants)
     names = Names(RESERVED_GLOBALS)
-    shown = {name: names.take(name) for name in (*module.functions, *module.extern_funcs)}
+    shown = {
+        name: names.take(name, any_script=True)
+        for name in (*module.functions, *module.extern_funcs)
+    }
     body: list[str] = [*_module_header(module, shown)]
     for name, function in module.functions.items():
         if body:
