@@ -26,6 +26,7 @@ from eqsat.backends._vm_values import (
     check_arguments,
     check_value,
     from_python,
+    is_unshared,
     truth,
 )
 from eqsat.ir import (
@@ -315,7 +316,10 @@ class Machine:
                 value = run_operator(one.op, args, one.attrs, one.type, frame.symbols)
             case RunPrimFunc():
                 what = f"host: {one.func.name}"
-                value = call_primfunc(one.func, args, one.type, one.inplace, frame.symbols)
+                free = {k for k in one.inplace or () if k >= 0 and is_unshared(args, k)}
+                value = call_primfunc(
+                    one.func, args, one.type, one.inplace, frame.symbols, free.__contains__
+                )
             case CallExtern():
                 what = f"call: {one.name}"
                 value = self._extern(one, args, frame)
@@ -326,7 +330,8 @@ class Machine:
     def _extern(self, one: CallExtern, args: list[Any], frame: _Frame) -> Any:
         function = _registered(one.name)
         for k in one.inplace:
-            args[k] = np.array(args[k])  # someone else may still read the old value
+            if not is_unshared(args, k):  # someone else may still read the old value
+                args[k] = np.array(args[k])
         outputs = [empty_tensor(t, frame.symbols) for t in one.outputs]
         given = [self._callable(a) if isinstance(a, (FunctionRef, ExternRef)) else a for a in args]
         value = function(*given, *outputs)

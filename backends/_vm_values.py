@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eqsat.backends._binding import as_array, parameter
 from eqsat.backends._errors import RuntimeCheckError
@@ -244,6 +246,34 @@ def released(value: Any, taken: set[int]) -> Any:
     if isinstance(value, tuple):
         return tuple(released(v, taken) for v in cast("tuple[Any, ...]", value))
     return value
+
+
+def is_unshared(args: list[Any], k: int) -> bool:
+    """Say whether nothing but the list refers to the array `args[k]` or to its memory."""
+    if not isinstance(args[k], np.ndarray) or not args[k].flags.writeable:
+        return False
+    return _references(args, k) in (_ALONE, _ALONE_VIEW)
+
+
+def _references(args: list[Any], k: int) -> tuple[int, int]:
+    """Return how many references there are to an array, and to what it is a view of."""
+    array = args[k]
+    if array.base is None:
+        return sys.getrefcount(array), 0
+    if not isinstance(array.base, np.ndarray) or array.base.base is not None:
+        return sys.getrefcount(array), -1  # memory of something else
+    return sys.getrefcount(array), sys.getrefcount(array.base)
+
+
+def _measured(array: NDArray[Any]) -> tuple[int, int]:
+    args = [array]
+    del array
+    return _references(args, 0)
+
+
+# Measured, since versions of Python count the references of a running function differently.
+_ALONE = _measured(np.empty(2))
+_ALONE_VIEW = _measured(np.empty(2)[:1])
 
 
 def truth(value: Any) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,16 +51,18 @@ def call_primfunc(
     ty: Type,
     inplace: Sequence[int] | None,
     symbols: Mapping[str, int],
+    is_free: Callable[[int], bool] = lambda k: False,
 ) -> Any:
     """Return the outputs of `f`, of type `ty`.
 
-    `inplace[i]` is the argument that output `i` overwrites (a copy of it), -1 for a new tensor.
+    `inplace[i]` is the argument that output `i` overwrites, -1 for a new tensor. It is copied
+    before, unless `is_free` says that nobody else reads it.
     """
     types = ty.fields if isinstance(ty, TupleType) else (ty,)
     own, results, fresh = list(args), list[Any](), list[Any]()
     for index, each in zip(inplace or [-1] * len(types), types, strict=True):
         if index >= 0:
-            own[index] = np.array(own[index])
+            own[index] = own[index] if is_free(index) else np.array(own[index])
             results.append(own[index])
         else:
             results.append(empty_tensor(each, symbols))

@@ -44,7 +44,7 @@ from eqsat.ir._types import (
     UnknownShape,
     substitute_type,
 )
-from eqsat.shapes import Dim, SymDim, substitute
+from eqsat.shapes import Dim, SymDim, substitute, sym
 
 _LEAVES = (
     Constant, ShapeExpr, PrimValue, StringImm, DataTypeImm, GlobalVar, ExternFunc, NullValue
@@ -90,9 +90,9 @@ class Copier:
     def sequence(self, s: SeqExpr) -> SeqExpr:
         """Return a copy of a body."""
         out: list[Binding] = []
-        known = dict(self._known)  # fields named inside are not visible outside
+        known, dims = dict(self._known), self.dims  # what is named inside is not visible outside
         result = self.append(s, out)
-        self._known = known
+        self._known, self.dims = known, dims
         kept = _without_unread(out, result)
         return SeqExpr((BindingBlock(kept),) if kept else (), result)
 
@@ -107,7 +107,7 @@ class Copier:
 
     def _fresh(self, var: Var, ty: Type) -> Var:
         # A scalar variable is a symbol of the same name.
-        is_renamed = ty == PrimType("int64") and var.name in self.dims
+        is_renamed = declares_symbol(var) and var.name in self.dims
         name = str(self.dims[var.name]) if is_renamed else var.name
         new = Var(name, self._type(ty), span=var.span)
         self.values[var] = new
@@ -129,11 +129,23 @@ class Copier:
         declared = self._type(b.var.type)
         if isinstance(value, _LEAVES) or (isinstance(value, Var) and value.type == declared):
             self.values[b.var] = value
+            self._define(b.var, value)
             return
         var = self._fresh(b.var, declared)
         if isinstance(value, Tuple):
             self._known[var] = value
         out.append(VarBinding(var, value))
+
+    def _define(self, var: Var, value: Expr) -> None:
+        """Note what a scalar variable is worth as a symbol, its name being one too."""
+        if declares_symbol(var):
+            match value:
+                case PrimValue(dim) if not isinstance(dim, float):
+                    self.dims = {**self.dims, var.name: dim}
+                case Var(name) if name != var.name:
+                    self.dims = {**self.dims, var.name: sym(name)}
+                case _:
+                    pass
 
     def _named(self, value: Expr, out: list[Binding], name: str = "gv") -> Var:
         var = Var(name, value.type, span=getattr(value, "span", None))
@@ -269,6 +281,11 @@ def _is_droppable(e: Expr) -> bool:
             return True
         case _:
             return isinstance(e, _LEAVES)
+
+
+def declares_symbol(var: Var) -> bool:
+    """Say whether a variable is a shape symbol too: an integer outside of tensors."""
+    return var.type == PrimType("int64")
 
 
 def is_known(ty: Type) -> bool:

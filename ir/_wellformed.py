@@ -157,6 +157,8 @@ class _FunctionCheck:
             self._check_symbols(_dims(b.var.type), scope, "its type")
             if fits(b.var.type, found) is Proof.NO:
                 raise self._fail(f"has type {b.var.type}, but its value is {found}")
+        if b.var.type == PrimType("int64"):
+            scope.symbols.add(b.var.name)
         self._bind(b.var, scope)
 
     def _match_cast(self, b: MatchCast, found: Type, scope: _Scope) -> None:

@@ -351,6 +351,42 @@ def main(x: R.Tensor(dtype="float32", ndim=2), b: R.Tensor((2,), "int64")):
     return (R.shape_of(y), r)
 """
 
+SCALAR_SYMBOLS = """
+@R.function
+def main(x: R.Tensor(("n",), "float32"), b: R.Prim("bool")):
+    n = T.int64()
+    w = R.prim_value(n + 1)
+    z = R.add(R.zeros(R.shape([w, n]), "float32"), x)
+    if b:
+        v = R.prim_value(w * 2)
+        y = R.broadcast_to(R.sum(x), R.shape([v]))
+    else:
+        v = R.prim_value(w + 3)
+        y = R.broadcast_to(R.max(x), R.shape([v]))
+    return (y, z, w)
+"""
+
+SHAPE_CASTS = """
+@R.function
+def main(x: R.Tensor(dtype="float32", ndim=2), k: R.Tensor((2,), "int64")):
+    m = T.int64()
+    n = T.int64()
+    s = R.match_cast(R.shape_of(x), R.Shape([m, n]))
+    y = R.match_cast(x, R.Tensor((m, n), "float32"))
+    z = R.reshape(y, R.shape([m * n]))
+    a = T.int64()
+    b = T.int64()
+    t = R.match_cast(R.tensor_to_shape(k), R.Shape([a, b]))
+    q = R.add(R.reshape(z, t), R.const(1.0, "float32"))
+    return (q, s, t)
+"""
+
+CONSTANTS_ONLY = """
+@R.function
+def main():
+    return (R.const([1.0, 2.0], "float32"), ())
+"""
+
 EARLY_EXIT = """
 @I.ir_module
 class Module:
@@ -385,6 +421,9 @@ PROGRAMS: dict[str, tuple[str, list[Sequence[Any]]]] = {
     "shapes": (SHAPES_AND_SCALARS, [((2, 3), 4, (_x(2, 3), _x(4)))]),
     "data_dependent": (DATA_DEPENDENT, [(_x(12),), (_x(5),), (_x(0),)]),
     "unknown_shapes": (UNKNOWN_SHAPES, [(_x(5, 3), np.array([1, 1]))]),
+    "scalar_symbols": (SCALAR_SYMBOLS, [(_x(3), True), (_x(5), False)]),
+    "shape_casts": (SHAPE_CASTS, [(_x(3, 4), np.array([2, 6]))]),
+    "constants_only": (CONSTANTS_ONLY, [()]),
     "early_exit": (EARLY_EXIT, [(_x(4), _n(100)), (_x(4), _n(2))]),
 }
 

@@ -185,6 +185,31 @@ r = (x, y, z, w)
     np.testing.assert_array_equal(given, X)
 
 
+def test_in_place_calls_copy_only_what_someone_else_reads(register: Any) -> None:
+    seen: list[int] = []
+
+    def increase(x: Any) -> Any:
+        seen.append(x.__array_interface__["data"][0])
+        x += 1
+        return x
+
+    register("test.increase", increase)
+    call = 'R.call_inplace_packed("test.increase", {}, inplace_indices=[0], ty_args=(F4,))'
+    exe = compiled(
+        body(f"""
+a = R.exp(x)
+b = {call.format("a")}
+c = {call.format("b")}
+d = {call.format("c")}
+r = (c, d)
+""")
+    )
+    c, d = exe(X)
+    np.testing.assert_allclose(c, np.exp(X) + 2, 1e-6)
+    np.testing.assert_allclose(d, np.exp(X) + 3, 1e-6)
+    assert seen[0] == seen[1] != seen[2]  # c is read afterwards
+
+
 def test_call_tir_inplace_of_an_alias() -> None:
     exe = compiled("""
 @I.ir_module
