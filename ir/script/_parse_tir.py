@@ -42,6 +42,11 @@ _LOOPS: dict[str, LoopKind] = {
     "T.serial": "serial", "T.parallel": "parallel", "T.vectorized": "vectorized",
     "T.unroll": "unroll", "T.thread_binding": "thread_binding",
 }  # fmt: skip
+_LAUNCH = "T.launch_thread"
+_UNSUPPORTED = (
+    "in a PrimFunc is not supported; write it with counted loops and blocks, or call the function "
+    "as an external one (R.call_dps_packed)"
+)
 _STATEMENTS = (
     "T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_packed", "T.tvm_call_packed",
     "T.tvm_storage_sync",
@@ -124,10 +129,32 @@ class TirReader:
                 self._names[var.name] = var
                 read.append(Let(var, value, self._body(statements[at + 1 :])))
                 return seq(*read)
+            launched = self._launch(statement)
+            if launched is not None:
+                rest = self._in_loop({launched.var.name: launched}, statements[at + 1 :])
+                read.append(replace(launched, body=rest))
+                return seq(*read)
             if isinstance(statement, ast.Pass):
                 continue
             read.append(self._statement(statement))
         return seq(*read)
+
+    def _launch(self, node: ast.stmt) -> For | None:
+        """Return the loop of `i = T.launch_thread(thread, n)`, which binds the statements after."""
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if callee(value) == _LAUNCH:
+                return self._thread_loop(name, value)
+            case _:
+                return None
+
+    def _thread_loop(self, name: str, call: ast.expr) -> For:
+        assert isinstance(call, ast.Call)
+        bound = bind(self._source, call, "thread extent")
+        thread_node = required(self._source, call, bound, "thread")
+        extent = self._exprs.index(required(self._source, call, bound, "extent"))
+        thread = text_literal(self._source, thread_node, "thread")
+        low = IntImm(0, extent.dtype)
+        return For(Var(name, extent.dtype), low, extent, seq(), "thread_binding", thread)
 
     def _scoped_body(self, statements: list[ast.stmt]) -> Stmt:
         before = dict(self._names)
@@ -156,6 +183,10 @@ class TirReader:
                 return self._store(target, whole)
             case ast.Expr(value=ast.Call() as call):
                 return self._evaluate(call)
+            case ast.While():
+                raise self._source.error(node, f"a while loop {_UNSUPPORTED}")
+            case ast.Return():
+                raise self._source.error(node, f"return {_UNSUPPORTED}")
             case _:
                 what = ast.unparse(node).split("\n")[0]
                 raise self._source.error(node, f"not a TensorIR statement here: {what}")
@@ -297,7 +328,12 @@ class TirReader:
             self._names.clear()
             self._names.update(before)
             return Let(var, value, inner)
+        if name == _LAUNCH and isinstance(item.optional_vars, ast.Name):
+            loop = self._thread_loop(item.optional_vars.id, call)
+            return replace(loop, body=self._in_loop({loop.var.name: loop}, body))
         if name not in _BLOCKS or not isinstance(call, ast.Call):
+            if name == "T.attr":
+                raise self._source.error(node, f"T.attr {_UNSUPPORTED}")
             raise self._source.error(node, f"unknown scope {ast.unparse(call)}")
         bound = bind(self._source, call, "name no_realize")
         label = text_literal(self._source, bound["name"], "the name") if "name" in bound else ""
