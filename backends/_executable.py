@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from eqsat.backends._binding import arrange, as_array
 from eqsat.backends._errors import RuntimeCheckError
-from eqsat.backends._memory import aligned_empty
 from eqsat.backends._native import Arena, Code, NativeCode
 from eqsat.backends._profile import KernelTime, Profile
 from eqsat.backends._text import TextKind, program_text
@@ -114,7 +113,7 @@ class Executable:
             given = arrange(self.program.name, params, args, kwargs)
         arrays = [as_array(p, a) for p, a in zip(params, given, strict=True)]
         sizes = native.sizes(arrays)
-        made = {slot: aligned_empty(num_bytes) for slot, num_bytes in sizes.fresh}
+        made = sizes.outputs()
         if self._pid != os.getpid():
             # In a forked child the lock may be held by a thread that is not there.
             self._lock, self._pid = threading.Lock(), os.getpid()

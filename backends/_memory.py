@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.lowering._aligned import address_of, aligned_empty
+from eqsat.lowering._aligned import address_of, aligned_block, aligned_empty
 
 
 def owner(array: NDArray[Any]) -> int:
@@ -17,4 +17,4 @@ def owner(array: NDArray[Any]) -> int:
     return id(array)
 
 
-__all__ = ["address_of", "aligned_empty", "owner"]
+__all__ = ["address_of", "aligned_block", "aligned_empty", "owner"]

@@ -14,8 +14,9 @@ from eqsat.backends._codegen import Stage
 from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, RUN_ARGS, STEP_WORDS
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
-from eqsat.backends._memory import address_of, aligned_empty, owner
+from eqsat.backends._memory import address_of, aligned_block, aligned_empty, owner
 from eqsat.backends._team import alone, runtime, team
+from eqsat.ir import TensorType
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 from eqsat.lowering import NativeProgram
 from eqsat.shapes import evaluate, itemsize, numpy_dtype, product
@@ -42,19 +43,38 @@ class Code:
     launches: tuple[LaunchCode, ...]
 
 
+Made = list[tuple[NDArray[np.uint8], int]]
+"""The buffers of a call's outputs with their addresses, in the order of `Sizes.fresh`."""
+
+
+@dataclass(eq=False, slots=True)
+class _Frame:
+    """What native code is given, for one set of sizes: filled once, patched in each call."""
+
+    args: NDArray[np.int64]
+    args_address: int
+    pointers: NDArray[np.int64]
+    base: int = -1  # of the workspace that the pointers are for
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What follows from the input shapes. `fresh` are (slot, bytes) to allocate in each call."""
+    """What follows from the input shapes. `fresh` are the bytes to allocate in each call."""
 
     env: Mapping[str, int]
     dims: NDArray[np.int64]
-    dims_address: int
     workspace: tuple[tuple[int, int], ...]
     workspace_bytes: int
     shared_bytes: int
     scratch_bytes: int
-    fresh: tuple[tuple[int, int], ...]
+    total_bytes: int
+    fresh: tuple[int, ...]
     output_shapes: tuple[tuple[int, ...], ...]
+    frame: _Frame
+
+    def outputs(self) -> Made:
+        """Return new memory for the outputs of a call."""
+        return [aligned_block(num_bytes) for num_bytes in self.fresh]
 
 
 class Arena:
@@ -90,19 +110,25 @@ class NativeCode:
         self._roots = [_root(program, i) for i in range(len(program.slots))]
         self._sizes: dict[tuple[tuple[int, ...], ...], Sizes] = {}
         self._constants = _constants(program)
-        self._table = np.zeros(max(len(program.slots), 1), np.int64)
-        self._aliases = [(i, r) for i, r in enumerate(self._roots) if i != r]
-        for i, array in self._constants.items():
-            self._table[i] = address_of(array)
+        self._positions: dict[int, list[int]] = {}  # where the pointer to a slot's memory goes
         launch_slots = [s for launch in program.launches for s in launch.slots]
-        self._launch_slots = np.array(launch_slots or [0], np.intp)
-        self._pointers = np.zeros(len(self._launch_slots), np.int64)
+        for k, slot in enumerate(launch_slots):
+            self._positions.setdefault(self._roots[slot], []).append(k)
+        self._num_pointers = max(len(launch_slots), 1)
+        returned = {self._roots[o] for o in program.outputs}
+        owned = [
+            i
+            for i, slot in enumerate(program.slots)
+            if self._roots[i] == i and slot.kind not in ("input", "constant")
+        ]
+        self._fresh = [i for i in owned if program.slots[i].kind == "output" or i in returned]
+        self._inside = [i for i in owned if i not in self._fresh]
+        self._fresh_index = {slot: k for k, slot in enumerate(self._fresh)}
+        self._input_positions = [self._positions.get(i, []) for i in program.inputs]
+        self._fresh_positions = [self._positions.get(i, []) for i in self._fresh]
         self._plan = _plan(program, code)
-        self._args = np.zeros(len(RUN_ARGS), np.int64)
-        self._args[0] = address_of(self._pointers)
         # Only read and written by native code, for one call at a time.
         self._progress = np.zeros(max(len(self._plan), 1) * (num_threads + 1), np.int64)
-        self._args[6:] = address_of(self._plan), len(self._plan), address_of(self._progress)
         stages = [stage for each in code.launches for stage in each.stages]
         self._is_serial = num_threads == 1 or not any(s.is_parallel for s in stages)
         self._run = runtime().run
@@ -128,20 +154,55 @@ class NativeCode:
         self,
         sizes: Sizes,
         arrays: Sequence[NDArray[Any]],
-        made: Mapping[int, NDArray[np.uint8]],
+        made: Made,
         arena: Arena,
         stamps: NDArray[np.int64] | None,
     ) -> None:
-        """Run all kernels; `made` are the outputs' buffers by slot, `stamps` gets their times."""
-        self._fill_table(sizes, arrays, made, arena)
-        self._args[5] = 0 if stamps is None else address_of(stamps)
-        self._execute()
+        """Run all kernels; `made` are the outputs' buffers, `stamps` gets the kernels' times."""
+        if not self.program.launches:
+            return
+        frame = sizes.frame
+        base = arena.at_least(sizes.total_bytes)
+        if frame.base != base:
+            self._fill(sizes, base)
+        pointers = frame.pointers
+        for positions, array in zip(self._input_positions, arrays, strict=True):
+            address = address_of(array)
+            for k in positions:
+                pointers[k] = address
+        for positions, (_, address) in zip(self._fresh_positions, made, strict=True):
+            for k in positions:
+                pointers[k] = address
+        frame.args[5] = 0 if stamps is None else address_of(stamps)
+        if self._is_serial:
+            self._alone(frame.args_address)
+        else:
+            self._progress.fill(0)
+            team().run(self._run, frame.args_address, self.num_threads)
+
+    def _fill(self, sizes: Sizes, base: int) -> None:
+        """Write what stays the same from call to call while the workspace is at `base`."""
+        frame = sizes.frame
+        for slot, array in self._constants.items():
+            frame.pointers[self._positions.get(slot, [])] = address_of(array)
+        for slot, offset in sizes.workspace:
+            frame.pointers[self._positions.get(slot, [])] = base + offset
+        shared = base + sizes.workspace_bytes
+        frame.args[:5] = (
+            address_of(frame.pointers),
+            address_of(sizes.dims),
+            shared,
+            shared + sizes.shared_bytes,
+            sizes.scratch_bytes,
+        )
+        frame.args[6:] = address_of(self._plan), len(self._plan), address_of(self._progress)
+        frame.base = base
 
     def output_arrays(
         self,
         sizes: Sizes,
         arrays: Sequence[NDArray[Any]],
-        made: Mapping[int, NDArray[np.uint8]],
+        made: Made,
         *,
         shared: bool = False,
     ) -> list[NDArray[Any]]:
@@ -153,9 +214,10 @@ class NativeCode:
             program.outputs, sizes.output_shapes, self._output_dtypes, strict=True
         ):
             root = self._roots[slot]
+            place = self._fresh_index.get(root)
             # Copies where memory is shared: the caller may write into each array that it gets.
-            if root in made:
-                array, is_shared = made[root].view(dtype).reshape(shape), root in seen
+            if place is not None:
+                array, is_shared = made[place][0].view(dtype).reshape(shape), root in seen
             elif root in self._constants:
                 array, is_shared = self._constants[root].reshape(shape), True
             else:
@@ -163,40 +225,6 @@ class NativeCode:
             results.append(array.copy() if is_shared and not shared else array)
             seen.add(root)
         return results
-
-    def _execute(self) -> None:
-        if not self.program.launches:
-            return
-        if self._is_serial:
-            self._alone(address_of(self._args))
-        else:
-            self._progress.fill(0)
-            team().run(self._run, address_of(self._args), self.num_threads)
-
-    def _fill_table(
-        self,
-        sizes: Sizes,
-        arrays: Sequence[NDArray[Any]],
-        made: Mapping[int, NDArray[np.uint8]],
-        arena: Arena,
-    ) -> None:
-        table, args = self._table, self._args
-        total = sizes.workspace_bytes + sizes.shared_bytes
-        total += sizes.scratch_bytes * self.num_threads
-        base = arena.at_least(total)
-        for slot, array in zip(self.program.inputs, arrays, strict=True):
-            table[slot] = array.__array_interface__["data"][0]
-        for slot, offset in sizes.workspace:
-            table[slot] = base + offset
-        for slot, array in made.items():
-            table[slot] = array.__array_interface__["data"][0]
-        for slot, root in self._aliases:
-            table[slot] = table[root]
-        np.take(table, self._launch_slots, out=self._pointers, mode="clip")
-        args[1] = sizes.dims_address
-        args[2] = base + sizes.workspace_bytes
-        args[3] = base + sizes.workspace_bytes + sizes.shared_bytes
-        args[4] = sizes.scratch_bytes
 
     def _prepare(
         self,
@@ -212,31 +240,24 @@ class NativeCode:
                 f"the inputs of {program.name} do not determine the size {missing[0]}"
             )
         _check_sizes(program, env)
-        returned = {self._roots[o] for o in program.outputs}
-        fresh: list[tuple[int, int]] = []
-        workspace: list[tuple[int, int]] = []
-        for i, slot in enumerate(program.slots):
-            if self._roots[i] != i or slot.kind in ("input", "constant"):
-                continue
-            if slot.kind == "output" or i in returned:
-                count = evaluate(product(slot.type.dims), env)
-                fresh.append((i, count * itemsize(slot.type.dtype)))
-            else:
-                workspace.append((i, evaluate(slot.offset_bytes, env)))
         launches = self._code.launches
         dims = np.array([env[s] for each in launches for s in each.symbols] or [0], np.int64)
+        args = np.zeros(len(RUN_ARGS), np.int64)
+        workspace = _aligned(evaluate(program.workspace_bytes, env))
+        shared = _aligned(max((_value(each.shared, env) for each in launches), default=0))
+        scratch = _aligned(max((_value(each.scratch, env) for each in launches), default=0))
+        slots = program.slots
         sizes = Sizes(
             env,
             dims,
-            address_of(dims),
-            tuple(workspace),
-            _aligned(evaluate(program.workspace_bytes, env)),
-            _aligned(max((_value(each.shared, env) for each in launches), default=0)),
-            _aligned(max((_value(each.scratch, env) for each in launches), default=0)),
-            tuple(fresh),
-            tuple(
-                tuple(evaluate(d, env) for d in program.slots[o].type.dims) for o in program.outputs
-            ),
+            tuple((i, evaluate(slots[i].offset_bytes, env)) for i in self._inside),
+            workspace,
+            shared,
+            scratch,
+            workspace + shared + scratch * self.num_threads,
+            tuple(_num_bytes(slots[i].type, env) for i in self._fresh),
+            tuple(tuple(evaluate(d, env) for d in slots[o].type.dims) for o in program.outputs),
+            _Frame(args, address_of(args), np.zeros(self._num_pointers, np.int64)),
         )
         if len(self._sizes) >= _MAX_SIZES:
             self._sizes.clear()
@@ -266,6 +287,10 @@ def _check_sizes(program: NativeProgram, env: Mapping[str, int]) -> None:
                 f"{program.name} is not defined for {sizes}: {slot.name} would be {slot.type}, "
                 f"of shape {tuple(evaluate(d, env) for d in slot.type.dims)}"
             )
+
+
+def _num_bytes(ty: TensorType, env: Mapping[str, int]) -> int:
+    return evaluate(product(ty.dims), env) * itemsize(ty.dtype)
 
 
 def _aligned(num_bytes: int) -> int:

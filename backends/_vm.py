@@ -18,12 +18,11 @@ import numpy as np
 
 from eqsat.backends._binding import as_array
 from eqsat.backends._errors import RuntimeCheckError
-from eqsat.backends._memory import aligned_empty
 from eqsat.backends._native import Arena, NativeCode
 from eqsat.backends._vm_profile import Recorder
 from eqsat.backends._vm_values import (
+    ArgumentCheck,
     Closure,
-    check_arguments,
     check_value,
     from_python,
     is_unshared,
@@ -91,6 +90,7 @@ class Machine:
     def __init__(self, program: VmProgram, parts: Sequence[NativeCode]) -> None:
         self.program, self.parts = program, tuple(parts)
         self._templates = {f.name: _template(f) for f in program.functions.values()}
+        self._checks = {f.name: ArgumentCheck(f.name, f.params) for f in program.functions.values()}
         self._lock, self._pid = threading.Lock(), os.getpid()
         self._arena = Arena()
 
@@ -117,8 +117,7 @@ class Machine:
         f = self.program.functions[closure.function]
         if closure.last:
             args = [*args, *closure.last]
-        symbols = dict(closure.symbols or {})
-        check_arguments(f.name, f.params, args, symbols)
+        symbols = self._checks[f.name](args, dict(closure.symbols or {}))
         registers = list(self._templates[f.name])
         registers[: len(args)] = args
         for r, value in zip(f.captured, closure.captured, strict=True):
@@ -287,9 +286,12 @@ class Machine:
         registers, native = frame.registers, self.parts[one.part]
         arrays = [as_array(p, registers[r]) for p, r in zip(native.params, one.args, strict=True)]
         _clear(one, registers)
-        given = {s: evaluate(d, frame.symbols) for s, d in one.given}
-        sizes = native.sizes(arrays, given)
-        made = {slot: aligned_empty(num_bytes) for slot, num_bytes in sizes.fresh}
+        if one.given:
+            given = {s: evaluate(d, frame.symbols) for s, d in one.given}
+            sizes = native.sizes(arrays, given)
+        else:
+            sizes = native.sizes(arrays)
+        made = sizes.outputs()
         stamps = None if recorder is None else np.zeros((len(native.program.launches) + 1, 2), int)
         if self._pid != os.getpid():
             # In a forked child the lock may be held by a thread that is not there.

@@ -162,31 +162,74 @@ def check_value(name: str, ty: Type, value: Any, env: dict[str, int]) -> None:
     bind_types([name], [ty], [value], env)
 
 
-def check_arguments(
-    function: str, params: Sequence[VmParameter], args: Sequence[Any], env: dict[str, int]
-) -> None:
-    """Check the arguments of a call; `env` gets the symbols that they define.
+class ArgumentCheck:
+    """Checks the arguments of one function."""
 
-    Raises:
-        RuntimeCheckError: one does not fit, or there are too many or too few.
-    """
-    if len(args) != len(params):
-        raise RuntimeCheckError(f"{function} takes {len(params)} arguments, got {len(args)}")
-    for p, a in zip(params, args, strict=True):
-        if p.type == _DIM and isinstance(a, (int, np.integer)):
-            env[p.name] = int(a)
-    tried = dict(env)
-    for p, a in zip(params, args, strict=True):
-        if isinstance(p.type, TensorType):
-            if not _fits_at_once(p.type, a, tried):
-                break
-        elif not isinstance(p.type, (ObjectType, CallableType)):
-            break
-    else:
-        env.update(tried)
-        return
-    names = [f"argument {p.name} of {function}" for p in params]
-    bind_types(names, [p.type for p in params], list(args), env)
+    def __init__(self, function: str, params: Sequence[VmParameter]) -> None:
+        self._function, self._params = function, params
+        self._scalars = [(k, p.name) for k, p in enumerate(params) if p.type == _DIM]
+        plans = [_plan(p.type) for p in params]
+        self._is_plain = None not in plans
+        self._plans = [(k, plan) for k, plan in enumerate(plans) if plan]
+
+    def __call__(self, args: Sequence[Any], env: dict[str, int]) -> dict[str, int]:
+        """Return `env` with the symbols that the arguments define.
+
+        Raises:
+            RuntimeCheckError: one does not fit, or there are too many or too few.
+        """
+        params = self._params
+        if len(args) != len(params):
+            raise RuntimeCheckError(
+                f"{self._function} takes {len(params)} arguments, got {len(args)}"
+            )
+        for k, name in self._scalars:
+            if isinstance(args[k], (int, np.integer)):
+                env[name] = int(args[k])
+        if self._is_plain:
+            tried = dict(env)
+            if all(_fits_plan(plan, args[k], tried) for k, plan in self._plans):
+                return tried
+        names = [f"argument {p.name} of {self._function}" for p in params]
+        bind_types(names, [p.type for p in params], list(args), env)
+        return env
+
+
+_Plan = tuple[Any, tuple[int | str, ...]]
+"""The dtype of a tensor, and its sizes: numbers or symbols."""
+
+
+def _plan(ty: Type) -> _Plan | tuple[()] | None:
+    """Return how to check a type quickly; () where all fits, None where more must be looked at."""
+    match ty:
+        case ObjectType() | CallableType():
+            return ()
+        case TensorType(shape=tuple() as shape) if ty.dtype != UNKNOWN_DTYPE:
+            dims = [d if isinstance(d, int) else _name(d) for d in shape]
+            known = tuple([d for d in dims if d is not None])
+            return (numpy_dtype(ty.dtype), known) if len(known) == len(shape) else None
+        case _:
+            return None
+
+
+def _name(d: Dim) -> str | None:
+    """Return the name of a dim that is one symbol."""
+    return str(d) if _symbol(d) is not None else None
+
+
+def _fits_plan(plan: _Plan, value: Any, env: dict[str, int]) -> bool:
+    dtype, dims = plan
+    if not isinstance(value, np.ndarray) or value.dtype != dtype:
+        return False
+    shape = value.shape
+    if shape == dims:
+        return True
+    if len(shape) != len(dims):
+        return False
+    return all(
+        (env.setdefault(d, n) if isinstance(d, str) else d) == n
+        for d, n in zip(dims, shape, strict=True)
+    )
 
 
 def _fits_at_once(ty: TensorType, value: Any, env: dict[str, int]) -> bool:

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eqsat
-from eqsat.backends import _executable as executable
 from eqsat.backends import _native as native
 from eqsat.backends import compile_program, host_target
+from eqsat.backends._memory import address_of
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
 from tests.backends import test_all_ops as all_ops
@@ -51,6 +51,10 @@ class Guard:
                 raise OSError(ctypes.get_errno(), "mprotect failed")
         first = page + (length - num_bytes if self.at_end else 0)
         return raw[first : first + num_bytes]
+
+    def block(self, num_bytes: int) -> tuple[Any, int]:
+        made = self.empty(num_bytes)
+        return made, address_of(made)
 
     def copy(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of `array` in guarded memory."""
@@ -138,8 +142,8 @@ def check_operators(guard: Guard, o: OpDef) -> int:
 def main(what: str, first: int, count: int, step: int = 1) -> None:
     """Run `count` random programs or operators from the number `first` on."""
     guard = Guard()
-    executable.aligned_empty = guard.empty  # type: ignore[assignment]
     native.aligned_empty = guard.empty  # type: ignore[assignment]
+    native.aligned_block = guard.block  # type: ignore[assignment]
     warnings.simplefilter("ignore")
     runs = 0
     for k in range(first, first + count * step, step):
