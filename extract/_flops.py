@@ -207,11 +207,12 @@ def product_of(
     layout = str(attrs.get("out_layout") or attrs.get("data_layout") or "NCHW")
     axes = dict(zip(layout, out, strict=False))
     images = axes.get("N", 1)
-    if layout.endswith("C"):
-        return Product(p.batch, p.m, p.n, p.k, p.n)
-    pixels = max(1, p.m // max(1, images))
     strides = attrs.get("strides")
     is_dense = not isinstance(strides, tuple) or all(s == 1 for s in strides)
+    if layout.endswith("C"):
+        is_pointwise = is_dense and p.k == max(1, x[-1] // p.batch)
+        return Product(p.batch, p.m, p.n, p.k, p.n, has_window_rows=not is_pointwise)
+    pixels = max(1, p.m // max(1, images))
     is_pointwise = is_dense and prod(y[2:]) == 1
     run = pixels if is_pointwise else axes.get(layout[-1], 1) if is_dense else 1
     return Product(p.batch * images, p.n, pixels, p.k, run)

@@ -116,6 +116,18 @@ def permute_of_product_with_permuted(x: Tensor, y: Tensor, p: IntsAttr, q: IntsA
     return ops.permute_dims(both, axes=p), ops.permute_dims(x, axes=p) * y
 
 
+@predicate
+def has_rank_of_product(x: Known, a: Known, b: Known) -> bool:
+    """X has the rank of a @ b."""
+    return x.ndim == max(a.ndim, b.ndim)
+
+
+@linearity.rule(source=VIEWS, when=[is_not_constant("x"), has_rank_of_product("x", "a", "b")])
+def permute_of_sum_with_product(x: Rows, a: Inner, b: InnerColumns, p: IntsAttr) -> Sides:
+    apart = ops.permute_dims(x, axes=p) + ops.permute_dims(a @ b, axes=p)
+    return ops.permute_dims(x + a @ b, axes=p), apart
+
+
 def _axis_behind(x: Known, permutation: AttrValue, axis: AttrValue) -> int:
     return full_permutation(x, permutation).index(int_tuple(axis)[0] % x.ndim)
 

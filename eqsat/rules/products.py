@@ -10,10 +10,12 @@ from eqsat.ir import AttrValue
 from eqsat.rules._language import (
     Dims,
     Float,
+    IntAttr,
     IntsAttr,
     Number,
     Pattern,
     Sides,
+    StrAttr,
     Tensor,
     compute,
     ops,
@@ -29,7 +31,7 @@ from eqsat.rules._rule import (
     profit,
     types_agree,
 )
-from eqsat.shapes import Equal, LessEqual, Proof, Shape, equal_shapes, product
+from eqsat.shapes import Equal, LessEqual, Positive, Proof, Shape, equal_shapes, product
 
 products = RuleSet("products", Phase.EXPLORE)
 merged_products = RuleSet("merged_products", Phase.MERGE)
@@ -37,6 +39,7 @@ merged_products = RuleSet("merged_products", Phase.MERGE)
 Rows = Annotated[Pattern, tensor("... m k")]
 MatrixMK = Annotated[Pattern, tensor("m k")]
 MatrixKN = Annotated[Pattern, tensor("k n")]
+MatrixNK = Annotated[Pattern, tensor("n k")]
 MatrixNP = Annotated[Pattern, tensor("n p")]
 MatrixKP = Annotated[Pattern, tensor("k p")]
 MatrixKQ = Annotated[Pattern, tensor("k q")]
@@ -44,6 +47,7 @@ VectorK = Annotated[Pattern, tensor("k")]
 VectorN = Annotated[Pattern, tensor("n")]
 VectorP = Annotated[Pattern, tensor("p")]
 VectorQ = Annotated[Pattern, tensor("q")]
+Indices = Annotated[Pattern, tensor("j", dtype="int")]
 BatchMK = Annotated[Pattern, tensor("... m k")]
 BatchKN = Annotated[Pattern, tensor("... k n")]
 BatchNP = Annotated[Pattern, tensor("... n p")]
@@ -57,6 +61,19 @@ BILINEAR = "linear algebra: the product is bilinear"
 @products.rule(source="linear algebra", numerics=REASSOCIATES, both_ways=True)
 def matmul_associates(a: BatchMK, b: BatchKN, c: BatchNP) -> Sides:
     return (a @ b) @ c, a @ (b @ c)
+
+
+# A vector multiplies as one row or one column, where the others are matrices.
+
+
+@products.rule(source="linear algebra", numerics=REASSOCIATES, both_ways=True)
+def product_with_vector_associates(a: BatchMK, b: MatrixKN, v: VectorN) -> Sides:
+    return (a @ b) @ v, a @ (b @ v)
+
+
+@products.rule(source="linear algebra", numerics=REASSOCIATES, both_ways=True)
+def vector_times_product_associates(v: VectorK, b: MatrixKN, c: MatrixNP) -> Sides:
+    return (v @ b) @ c, v @ (b @ c)
 
 
 @profit
@@ -166,6 +183,76 @@ def product_of_flattened_rows(x: Tensor, w: MatrixKN, s: Dims) -> Sides:
     return (
         ops.reshape(x, s) @ w,
         ops.reshape(x @ w, compute(_rows_of_product, x, w)),
+    )
+
+
+# --- rows and columns that are picked -------------------------------------------------------
+
+
+@predicate
+def picks_from_end(x: Known, axis: AttrValue, place: int) -> bool:
+    """The axis is the one at `place`, counted from the end."""
+    return isinstance(axis, int) and axis % x.ndim == x.ndim + place
+
+
+# Picking from nothing fails, unless the result is empty for another reason.
+
+
+@predicate
+def has_rows(w: Known) -> bool:
+    """No axis but the last is empty."""
+    return all(w.proves(Positive(d)) for d in w.dims[:-1])
+
+
+def _columns(x: Known, w: Known) -> int:
+    return max(x.ndim, w.ndim) - 1
+
+
+def _rows(x: Known, w: Known) -> int:
+    return max(x.ndim, w.ndim) - 2
+
+
+PICKS = "columns of a product are products with columns, rows are products of rows"
+
+
+@products.rule(
+    source=PICKS, numerics=REASSOCIATES, when=[picks_from_end("w", "k", -1), has_rows("w")]
+)
+def product_with_picked_columns(x: Rows, w: BatchKN, i: Indices, k: IntAttr, m: StrAttr) -> Sides:
+    return (
+        x @ ops.take(w, i, axis=k, mode=m),
+        ops.take(x @ w, i, axis=compute(_columns, x, w), mode=m),
+    )
+
+
+@products.rule(source=PICKS, numerics=REASSOCIATES, when=[picks_from_end("x", "k", -2)])
+def product_of_picked_rows(x: Rows, w: BatchKN, i: Indices, k: IntAttr, m: StrAttr) -> Sides:
+    return (
+        ops.take(x, i, axis=k, mode=m) @ w,
+        ops.take(x @ w, i, axis=compute(_rows, x, w), mode=m),
+    )
+
+
+@predicate
+def picks_of_product(x: Known, w: Known, axis: AttrValue, place: int) -> bool:
+    """The axis is the one of x @ w at `place`, counted from the end."""
+    rank = max(x.ndim, w.ndim)
+    return isinstance(axis, int) and axis % rank == rank + place
+
+
+def _row_axis(x: Known) -> int:
+    return x.ndim - 2
+
+
+@products.rule(
+    source=PICKS,
+    numerics=REASSOCIATES,
+    when=[picks_of_product("x", "w", "k", -2)],
+)
+def picked_rows_of_product(x: Rows, w: MatrixKN, i: Indices, k: IntAttr, m: StrAttr) -> Sides:
+    return (
+        ops.take(x @ w, i, axis=k, mode=m),
+        ops.take(x, i, axis=compute(_row_axis, x), mode=m) @ w,
     )
 
 
@@ -283,3 +370,8 @@ def linear_is_product_and_bias(x: Float, w: Float, b: Float) -> Sides:
 @products.rule(source="definition of a linear layer")
 def linear_without_bias_is_product(x: Float, w: Float) -> Sides:
     return ops.linear(x, w), x @ ops.permute_dims(w)
+
+
+@products.rule(source="definition of a linear layer", when=[swaps_last_two("w", "p")])
+def product_with_transposed_is_linear(x: Rows, w: MatrixNK, p: IntsAttr) -> Sides:
+    return x @ ops.permute_dims(w, axes=p), ops.linear(x, w)
