@@ -66,7 +66,11 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
         arg = Constant(np.asarray(arg))
     if not isinstance(arg, (Sequence, Expr)):
         raise TypeCheckError(f"{where} must be an expression or an array, got {arg!r}")
-    match operand.kind:
+    return _as_kind(operand.kind, arg, where)
+
+
+def _as_kind(kind: OperandKind, arg: Sequence[object] | Expr, where: str) -> Expr:
+    match kind:
         case OperandKind.TENSOR:
             if isinstance(arg, Sequence) or not isinstance(arg.type, TensorType):
                 raise TypeCheckError(f"{where} must be a tensor, got {_shown(arg)}")
@@ -76,6 +80,10 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
             if not isinstance(value.type, TupleType):
                 raise TypeCheckError(f"{where} must be a tuple of tensors, got {_shown(arg)}")
             return value
+        case OperandKind.OBJECT:
+            if isinstance(arg, Sequence):
+                raise TypeCheckError(f"{where} must be one value, got {arg!r}")
+            return arg
         case OperandKind.SHAPE:
             shape = (
                 ShapeExpr(tuple(_dim(d, where) for d in arg)) if isinstance(arg, Sequence) else arg

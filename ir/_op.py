@@ -43,6 +43,7 @@ class OperandKind(Enum):
     TENSOR = auto()
     TENSORS = auto()  # one tuple of any number of tensors
     SHAPE = auto()  # a shape value; where its dims are known they are part of its type
+    OBJECT = auto()  # any value: a storage, a scalar, a function
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class OpDef:
         numerics: the class of its rounding.
         is_pure: False for effects.
         onnx: ONNX operators that are this one, for the documentation.
+        cannot_run: why a program that holds it is read and typed, but not run; "" for all others.
     """
 
     name: str
@@ -120,6 +122,7 @@ class OpDef:
     onnx: tuple[str, ...] = ()
     samples: Callable[[], Sequence[Sample]] | None = None
     aliases: tuple[str, ...] = field(default=())
+    cannot_run: str = ""
 
     def fill_attrs(self, given: Mapping[str, AttrValue]) -> dict[str, AttrValue]:
         """Return all attributes in declared order, defaults filled in.

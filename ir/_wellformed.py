@@ -298,6 +298,8 @@ class _FunctionCheck:
             raise self._fail(f"{op.name} gives {inferred}, but the call says {call.type}")
 
     def _operand(self, op: OpDef, name: str, kind: OperandKind, optional: bool, ty: Type) -> None:
+        if kind is OperandKind.OBJECT:
+            return
         wanted = {
             OperandKind.TENSOR: TensorType,
             OperandKind.TENSORS: TupleType,

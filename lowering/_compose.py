@@ -169,6 +169,8 @@ class _Composer:
                 return value
             case OperandKind.TENSORS:
                 return list(_flatten(self.value(e)))
+            case OperandKind.OBJECT:
+                raise LoweringError(f"kernel {self.function.name} reads a value that is no tensor")
             case OperandKind.SHAPE:
                 return _shape_of(e, self.function.name)
 

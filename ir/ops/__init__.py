@@ -8,15 +8,21 @@ from typing import Any
 
 from eqsat.ir._op import OpDef
 from eqsat.ir.ops._binary import BINARY, TERNARY
+from eqsat.ir.ops._collapse import COLLAPSE
 from eqsat.ir.ops._create import CREATE
 from eqsat.ir.ops._datatype import DATATYPE, SHAPES
+from eqsat.ir.ops._device import DEVICE
 from eqsat.ir.ops._gather import GATHER
+from eqsat.ir.ops._grid import GRID
 from eqsat.ir.ops._image import IMAGE
 from eqsat.ir.ops._index import INDEX
 from eqsat.ir.ops._join import JOIN
 from eqsat.ir.ops._linear_algebra import LINEAR_ALGEBRA
+from eqsat.ir.ops._loss import LOSS
+from eqsat.ir.ops._nms import NMS
 from eqsat.ir.ops._nn_activation import NN_ACTIVATION
 from eqsat.ir.ops._nn_attention import NN_ATTENTION
+from eqsat.ir.ops._nn_attention_var_len import NN_ATTENTION_VAR_LEN
 from eqsat.ir.ops._nn_conv import NN_CONV
 from eqsat.ir.ops._nn_norm import NN_NORM
 from eqsat.ir.ops._nn_pool import NN_POOL
@@ -25,10 +31,14 @@ from eqsat.ir.ops._quantize import QUANTIZE
 from eqsat.ir.ops._rearrange import REARRANGE
 from eqsat.ir.ops._registry import OperatorError, OperatorTable
 from eqsat.ir.ops._reshape import RESHAPE
+from eqsat.ir.ops._runtime import RUNTIME
+from eqsat.ir.ops._sampling import SAMPLING
 from eqsat.ir.ops._scatter import SCATTER
 from eqsat.ir.ops._search import SEARCH
+from eqsat.ir.ops._set import SETS
 from eqsat.ir.ops._statistical import STATISTICAL
 from eqsat.ir.ops._unary import UNARY
+from eqsat.ir.ops._vision import VISION
 
 _TABLE = OperatorTable(
     (
@@ -52,9 +62,19 @@ _TABLE = OperatorTable(
         *NN_POOL,
         *NN_NORM,
         *NN_ATTENTION,
+        *NN_ATTENTION_VAR_LEN,
         *PAD,
         *IMAGE,
         *QUANTIZE,
+        *COLLAPSE,
+        *SAMPLING,
+        *LOSS,
+        *GRID,
+        *VISION,
+        *NMS,
+        *SETS,
+        *DEVICE,
+        *RUNTIME,
     )
 )
 

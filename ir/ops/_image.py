@@ -9,7 +9,9 @@ rounding never depends on the precision of a float.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from eqsat.ir._expr import Attrs, AttrValue
 from eqsat.ir._op import (
     Attr,
     ComputeArg,
-    ComputeResult,
     Numerics,
     OpDef,
     Operand,
@@ -26,10 +27,13 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
+from eqsat.ir._te import Tensor
 from eqsat.ir._tir import PrimExpr, Select, const, equal, from_dim
 from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
+    Compute,
+    Infer,
     cast_to,
     clip_index,
     down,
@@ -50,31 +54,44 @@ from eqsat.ir.ops._common import (
     wide_dtype,
 )
 from eqsat.ir.ops._window import layout_axes, place
-from eqsat.shapes import Dim, dim_max, numpy_dtype
+from eqsat.shapes import Dim, Shape, dim_max, numpy_dtype
 
 _MODES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
 _METHODS = ("nearest_neighbor", "nearest", "linear", "cubic")
 _ROUNDING = ("round", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "")
 
 
-def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
+def _infer_resize(letters: str) -> Infer:
+    def infer(types: Sequence[Type], attrs: Attrs) -> Type:
+        return _resized_type(types, attrs, letters)
+
+    return infer
+
+
+def _resized_type(types: Sequence[Type], attrs: Attrs, letters: str) -> Type:
     x, size = tensor_type(types[0], "data"), shape_type(types[1], "size")
-    require_rank(x, 4, "data")
+    ndim = len(letters)
+    require_rank(x, ndim, "data")
     str_attr(attrs, "coordinate_transformation_mode", *_MODES)
     str_attr(attrs, "rounding_method", *_ROUNDING)
     if not str_attr(attrs, "method", *_METHODS).startswith("nearest"):
         require_float(x, "data")
-    axes = layout_axes(attrs, "layout", "NCHW")
+    axes = layout_axes(attrs, "layout", letters)
     dtype = dtype_attr(attrs, "out_dtype", x.dtype)
     dims = known_dims(x)
     if dims is None or isinstance(size.dims, UnknownShape):
-        return TensorType(UnknownShape(4), dtype, x.vdevice)
-    if len(size.dims) not in (1, 2):
-        raise TypeCheckError(f"size must be (height, width), got {size.dims}")
+        return TensorType(UnknownShape(ndim), dtype, x.vdevice)
+    if len(size.dims) not in (1, ndim - 2):
+        raise TypeCheckError(f"size must have {ndim - 2} sizes, got {size.dims}")
     result = list(dims)
-    for axis, d in zip(axes[2:], (*size.dims, *size.dims)[:2], strict=True):
+    for axis, d in zip(axes[2:], _each(size.dims, ndim - 2), strict=True):
         result[axis] = d
     return TensorType(tuple(result), dtype, x.vdevice)
+
+
+def _each(size: Shape, count: int) -> Shape:
+    """Return a size for each spatial axis; one stands for all."""
+    return size if len(size) == count else size * count
 
 
 # Reference --------------------------------------------------------------------------------------
@@ -139,10 +156,19 @@ def _cubic(t: Array, a: float) -> Array:
 
 
 def _resize2d(x: Array, size: tuple[int, ...], **attrs: AttrValue) -> Array:
-    axes = layout_axes(attrs, "layout", "NCHW")
+    return _resize(x, size, attrs, "NCHW")
+
+
+def _resize3d(x: Array, size: tuple[int, ...], **attrs: AttrValue) -> Array:
+    return _resize(x, size, attrs, "NCDHW")
+
+
+def _resize(x: Array, size: tuple[int, ...], attrs: Attrs, letters: str) -> Array:
+    axes = layout_axes(attrs, "layout", letters)
     result = up(x)
     integral = result.dtype.kind in "iub"
-    for axis, n in zip(axes[2:], (*size, *size)[:2], strict=True):
+    for axis, n in zip(axes[2:], _each(size, x.ndim - 2), strict=True):
+        assert isinstance(n, int)
         old = result.shape[axis]
         shape = tuple(-1 if a == axis else 1 for a in range(x.ndim))
         total: Array | None = None
@@ -229,26 +255,28 @@ def _far_te(t: PrimExpr, a: float) -> PrimExpr:
     return ((t * a - 5 * a) * t + 8 * a) * t - 4 * a
 
 
-def _compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
-    x, shape, dtype = tensor(args[0]), out_dims(out), out_dtype(out)
-    axes = layout_axes(attrs, "layout", "NCHW")
-    wide = wide_dtype(x.dtype)
+def _resize_compute(letters: str) -> Compute:
+    def build(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Tensor:
+        x, shape, dtype = tensor(args[0]), out_dims(out), out_dtype(out)
+        axes = layout_axes(attrs, "layout", letters)
+        wide = wide_dtype(x.dtype)
 
-    def body(*at: PrimExpr) -> PrimExpr:
-        n, c, h, w = (at[a] for a in axes)
-        rows = _taps_te(h, x.shape[axes[2]], shape[axes[2]], attrs, wide)
-        columns = _taps_te(w, x.shape[axes[3]], shape[axes[3]], attrs, wide)
-        total: PrimExpr | None = None
-        for row, row_weight in rows:
-            for column, column_weight in columns:
-                value: PrimExpr = x[place([n, c, row, column], axes)]
-                if row_weight is not None and column_weight is not None:
-                    value = cast_to(value, wide) * (row_weight * column_weight)
+        def body(*at: PrimExpr) -> PrimExpr:
+            n, c = at[axes[0]], at[axes[1]]
+            taps = [_taps_te(at[a], x.shape[a], shape[a], attrs, wide) for a in axes[2:]]
+            total: PrimExpr | None = None
+            for chosen in itertools.product(*taps):
+                value: PrimExpr = x[place([n, c, *(where for where, _ in chosen)], axes)]
+                weights = [w for _, w in chosen if w is not None]
+                if weights:
+                    value = cast_to(value, wide) * math.prod(weights[1:], start=weights[0])
                 total = value if total is None else total + value
-        assert total is not None
-        return cast_to(total, dtype)
+            assert total is not None
+            return cast_to(total, dtype)
 
-    return gather_from("resize2d", out, body)
+        return gather_from("resize", out, body)
+
+    return build
 
 
 def _samples() -> Sequence[Sample]:
@@ -280,27 +308,54 @@ def _samples() -> Sequence[Sample]:
     ]
 
 
-IMAGE: tuple[OpDef, ...] = (
-    OpDef(
-        "image.resize2d",
+def _samples_3d() -> Sequence[Sample]:
+    return [
+        *(
+            Sample(
+                ((1, 2, 3, 4, 5), ("shape", (5, 3, 7))),
+                {"method": method, "coordinate_transformation_mode": m},
+            )
+            for method in ("nearest_neighbor", "linear", "cubic")
+            for m in ("half_pixel", "align_corners")
+        ),
+        Sample(((1, 3, 4, 4, 2), ("shape", (4, 4, 4))), {"layout": "NDHWC"}, ("float16",)),
+        Sample((("n", 1, "h", 4, 2), ("shape", ("2 * h", 8, 3))), {"method": "linear"}),
+    ]
+
+
+def _resize_op(
+    name: str,
+    letters: str,
+    reference: Callable[..., Array],
+    rounding: str,
+    samples: Callable[[], Sequence[Sample]],
+    onnx: tuple[str, ...] = (),
+) -> OpDef:
+    return OpDef(
+        name,
         (Operand("data"), Operand("size", OperandKind.SHAPE)),
-        _infer,
-        _resize2d,
+        _infer_resize(letters),
+        reference,
         OpKind.GATHER,
         attrs=(
             Attr("roi", "floats", None, optional=True),
-            Attr("layout", "str", "NCHW"),
+            Attr("layout", "str", letters),
             Attr("method", "str", "linear"),
             Attr("coordinate_transformation_mode", "str", "half_pixel"),
-            Attr("rounding_method", "str", "round"),
+            Attr("rounding_method", "str", rounding),
             Attr("cubic_alpha", "float", -0.75),
             Attr("cubic_exclude", "int", 0),
             Attr("extrapolation_value", "float", 0.0),
             Attr("out_dtype", "dtype", None, optional=True),
         ),
-        compute=_compute,
+        compute=_resize_compute(letters),
         numerics=Numerics.REASSOCIATING,
-        onnx=("Resize", "Upsample"),
-        samples=_samples,
-    ),
+        onnx=onnx,
+        samples=samples,
+    )
+
+
+IMAGE: tuple[OpDef, ...] = (
+    _resize_op("image.resize2d", "NCHW", _resize2d, "round", _samples, ("Resize", "Upsample")),
+    _resize_op("image.resize3d", "NCDHW", _resize3d, "", _samples_3d),
 )

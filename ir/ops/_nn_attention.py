@@ -44,7 +44,7 @@ from eqsat.ir.ops._common import (
 from eqsat.ir.ops._nn_activation import softmax, softmax_stages
 from eqsat.shapes import Dim, broadcast
 
-_MASKS = (None, "TopLeft", "BottomRight")
+MASKS = (None, "TopLeft", "BottomRight")
 
 
 def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -54,8 +54,8 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     require_float(q, "query")
     for t, name in ((q, "query"), (k, "key"), (v, "value")):
         require_rank(t, 4, f"{name} (batch, sequence, heads, size)")
-    if attrs["causal_mask"] not in _MASKS:
-        raise TypeCheckError(f"causal_mask must be one of {_MASKS}, got {attrs['causal_mask']!r}")
+    if attrs["causal_mask"] not in MASKS:
+        raise TypeCheckError(f"causal_mask must be one of {MASKS}, got {attrs['causal_mask']!r}")
     if attrs["window_size"] is not None and attrs["causal_mask"] is None:
         raise TypeCheckError("window_size needs a causal_mask")
     qd, kd, vd = known_dims(q), known_dims(k), known_dims(v)
@@ -81,7 +81,7 @@ def _scale(attrs: Attrs, head: Dim) -> PrimExpr | float:
     raise TypeCheckError(f"attention needs a scale where the head size {head} is symbolic")
 
 
-def _attention(
+def attention(
     q: Array,
     k: Array,
     v: Array,
@@ -157,7 +157,7 @@ NN_ATTENTION: tuple[OpDef, ...] = (
         "nn.attention",
         (Operand("query"), Operand("key"), Operand("value"), Operand("bias", optional=True)),
         _infer,
-        _attention,
+        attention,
         OpKind.OPAQUE,
         attrs=(
             Attr("scale", "float", None, optional=True),

@@ -49,7 +49,9 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 OTHERS = ("int8", "int16", "int32", "int64", "uint8", "bool")
 NATIVE = [o for o in ALL_OPS.values() if o.compute is not None]
 # shape_of a tensor of known shape costs nothing.
-ON_HOST = [o for o in ALL_OPS.values() if o.compute is None and o.name != "shape_of"]
+ON_HOST = [
+    o for o in ALL_OPS.values() if o.compute is None and not o.cannot_run and o.name != "shape_of"
+]
 LEAST_COMBINATIONS = 5000
 
 

@@ -27,11 +27,16 @@ from eqsat.ir import (
     TypeCheckError,
     UnknownShape,
     Var,
+    check_well_formed,
     evaluate_te,
     infer_type,
+    interpret,
     make_call,
     op,
+    parse_module,
+    print_module,
     register_op,
+    structural_equal,
     te,
 )
 from eqsat.ir.ops import OperatorError
@@ -234,7 +239,53 @@ def _check_values(
 
 
 def test_every_operator_has_samples() -> None:
-    assert [n for n, o in ALL_OPS.items() if not o.samples or not o.samples()] == []
+    without = [n for n, o in ALL_OPS.items() if not o.samples or not o.samples()]
+    assert without == [n for n, o in ALL_OPS.items() if o.cannot_run]
+
+
+RUNTIME_CALLS = {
+    "R.ccl.allreduce(x, 'sum', True)": "float32[2, 3]",
+    "R.ccl.allgather(x, 2)": "float32[4, 3]",
+    "R.ccl.broadcast_from_worker0(x)": "float32[2, 3]",
+    "R.ccl.scatter_from_worker0(x, 2, 0)": "float32[1, 3]",
+    "R.grad.nll_loss_backward(x, x, i)": "float32[2, 3]",
+    "R.grad.take_backward(x, x, i, axis=0)": "float32[2, 3]",
+    "R.grad.max_pool2d_backward(p, p, (2, 2))": "float32[1, 1, 4, 4]",
+    "R.grad.avg_pool2d_backward(p, p, (2, 2))": "float32[1, 1, 4, 4]",
+    "R.builtin.alloc_tensor(R.shape([2, 3]), R.dtype('float16'), R.prim_value(0))": "float16[2, 3]",
+    "R.memory.alloc_storage(R.shape([24]), R.prim_value(0), R.str('global'), R.dtype('uint8'))": "",
+    "R.memory.alloc_tensor(s, R.prim_value(0), R.shape([2]), R.dtype('int8'))": "int8[2]",
+    "R.memory.kill_storage(s)": "",
+    "R.memory.kill_tensor(x)": "",
+    "R.vm.alloc_storage(R.shape([24]), R.prim_value(0), R.dtype('uint8'))": "",
+    "R.vm.alloc_tensor(s, R.prim_value(0), R.shape([2]), R.dtype('int8'))": "int8[2]",
+    "R.vm.kill_object(s)": "",
+}
+
+
+@pytest.mark.parametrize("text", RUNTIME_CALLS)
+def test_an_operator_of_the_run_time_is_read_typed_and_refused(text: str) -> None:
+    script = (
+        "@R.function(pure=False)\n"
+        'def main(x: R.Tensor((2, 3), "float32"), i: R.Tensor((2,), "int64"), s: R.Any,'
+        ' p: R.Tensor((1, 1, 4, 4), "float32")):\n'
+        f"    lv = {text}\n"
+        "    return lv\n"
+    )
+    module = parse_module(script)
+    check_well_formed(module)
+    assert structural_equal(parse_module(print_module(module)), module)
+    (block,) = module.relax_function().body.blocks
+    if RUNTIME_CALLS[text]:
+        assert str(block.bindings[0].var.type) == RUNTIME_CALLS[text]
+    x, i = np.zeros((2, 3), np.float32), np.zeros(2, np.int64)
+    with pytest.raises(TypeCheckError, match="cannot be run"):
+        interpret(module, x, i, None, np.zeros((1, 1, 4, 4), np.float32))
+
+
+def test_every_operator_that_cannot_run_is_tried() -> None:
+    tried = {text[2 : text.index("(")] for text in RUNTIME_CALLS}
+    assert tried == {n for n, o in ALL_OPS.items() if o.cannot_run}
 
 
 F32 = np.zeros((4, 5), np.float32)

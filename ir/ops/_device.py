@@ -1,0 +1,139 @@
+"""Operators that change where or how a tensor is kept and none of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from eqsat.ir._expr import Attrs
+from eqsat.ir._op import (
+    Attr,
+    ComputeArg,
+    ComputeResult,
+    OpDef,
+    Operand,
+    OperandKind,
+    OpKind,
+    Sample,
+)
+from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
+    ShapeType,
+    TensorType,
+    Type,
+    TypeCheckError,
+    UnknownShape,
+)
+from eqsat.ir.ops._common import (
+    Array,
+    dtype_attr,
+    gather_from,
+    known_dims,
+    tensor,
+    tensor_type,
+)
+from eqsat.shapes import LessEqual, Proof, Shape, bits, itemsize, numpy_dtype, product, prove
+
+
+def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
+    return tensor_type(types[0], "data")
+
+
+def _same(x: Array, **attrs: Any) -> Array:
+    return np.asarray(x)
+
+
+def _compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    x = tensor(args[0])
+    return gather_from("copy", out, lambda *i: x[i])
+
+
+def _samples() -> Sequence[Sample]:
+    return [
+        Sample(((2, 3),)),
+        Sample(((),), {}, ("int64",), -5, 5),
+        Sample(((0, 3),)),
+        Sample((("n", 3),), {}, ("bool",), 0, 2),
+    ]
+
+
+def _identity(name: str, *attrs: Attr, samples: Callable[[], Sequence[Sample]] = _samples) -> OpDef:
+    return OpDef(
+        name,
+        (Operand("data"),),
+        _infer,
+        _same,
+        OpKind.VIEW,
+        attrs=attrs,
+        compute=_compute,
+        samples=samples,
+    )
+
+
+# views ------------------------------------------------------------------------------------------
+
+
+def _infer_view(types: Sequence[Type], attrs: Attrs) -> Type:
+    x = tensor_type(types[0], "data")
+    dtype = dtype_attr(attrs, "dtype", x.dtype)
+    offset = attrs["relative_byte_offset"]
+    if isinstance(types[1], ShapeType):
+        dims = types[1].dims
+        _check_room(x, dims, dtype, offset if isinstance(offset, int) else 0)
+        return TensorType(dims, dtype, x.vdevice)
+    if offset is not None and offset != 0:
+        raise TypeCheckError("a view that starts at an offset needs a shape: it is smaller")
+    if UNKNOWN_DTYPE not in (x.dtype, dtype) and bits(dtype) != bits(x.dtype):
+        raise TypeCheckError(
+            f"a view of {x} as {dtype} needs a shape: its elements have another size"
+        )
+    return TensorType(x.shape, dtype, x.vdevice)
+
+
+def _check_room(x: TensorType, dims: Shape | UnknownShape, dtype: str, offset: int) -> None:
+    own = known_dims(x)
+    if own is None or isinstance(dims, UnknownShape) or UNKNOWN_DTYPE in (x.dtype, dtype):
+        return
+    needed = product(dims) * itemsize(dtype) + offset
+    if prove(LessEqual(needed, product(own) * itemsize(x.dtype))) is Proof.NO:
+        raise TypeCheckError(f"a view of {x} cannot have {needed} bytes, more than there are")
+
+
+def _view(
+    x: Array, shape: tuple[int, ...] | None, *, dtype: str | None, relative_byte_offset: int | None
+) -> Array:
+    target = numpy_dtype(dtype) if dtype else x.dtype
+    size = x.shape if shape is None else shape
+    start = relative_byte_offset or 0
+    count = int(np.prod(size, dtype=np.int64))
+    raw = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+    return raw[start : start + count * target.itemsize].view(target).reshape(size)
+
+
+DEVICE: tuple[OpDef, ...] = (
+    _identity("builtin.stop_lift_params"),
+    _identity("memory.ensure_zero_offset"),
+    _identity("grad.no_grad"),
+    _identity("grad.start_checkpoint"),
+    _identity("grad.end_checkpoint"),
+    OpDef(
+        "memory.view",
+        (Operand("data"), Operand("shape", OperandKind.SHAPE, optional=True)),
+        _infer_view,
+        _view,
+        OpKind.OPAQUE,
+        attrs=(
+            Attr("dtype", "dtype", None, optional=True),
+            Attr("relative_byte_offset", "int", None, optional=True),
+        ),
+        samples=lambda: [
+            Sample(((2, 3), ("shape", (3, 2)))),
+            Sample(((2, 3), ("shape", (6,))), {"dtype": "int32"}),
+            Sample(((2, 3), ("shape", (12,))), {"dtype": "float16"}),
+            Sample(((2, 3), ("shape", (2,))), {"relative_byte_offset": 8}),
+            Sample(((4,), None), {"dtype": "int32"}),
+        ],
+    ),
+)
