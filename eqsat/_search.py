@@ -204,7 +204,9 @@ def outlined_module(module: IRModule) -> tuple[IRModule, list[str]]:
 
 
 def _is_plain_call(module: IRModule, call: Call) -> bool:
-    return has_native_code(module, call) and isinstance(call.op, OpDef)
+    if not isinstance(call.op, OpDef) or not has_native_code(module, call):
+        return False
+    return bool(call.op.operands) or not call.args or call.op.name in _OPAQUE
 
 
 def is_part(f: Function) -> bool:

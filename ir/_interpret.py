@@ -77,7 +77,13 @@ def interpret(
     if isinstance(target, PrimFunc):
         run_primfunc(target, values)
         return None
-    return machine.call_function(target, values)
+    try:
+        return machine.call_function(target, values)
+    except RecursionError as error:
+        raise RuntimeCheckError(
+            f"{name} calls itself deeper than the interpreter can follow; raise "
+            "sys.setrecursionlimit, or run what eqsat.compile makes: it has no such limit"
+        ) from error
 
 
 def _as_value(a: Any) -> Any:

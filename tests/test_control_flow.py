@@ -460,6 +460,13 @@ def test_optimized_equals_interpreted(name: str) -> None:
         _same(exe["main"](*args), wanted)
 
 
+def test_the_interpreter_says_when_recursion_is_too_deep(compiled: Any) -> None:
+    module, exe = compiled("factorial")
+    with pytest.raises(eqsat.EqsatError, match=r"main calls itself deeper .* eqsat\.compile"):
+        eqsat.interpret(module, _n(3000))
+    assert exe(_n(3000)).shape == ()
+
+
 @pytest.mark.parametrize("optimized", [False, True])
 @pytest.mark.parametrize("seed", range(8))
 def test_random_programs(seed: int, optimized: bool) -> None:
