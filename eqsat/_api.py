@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -131,7 +131,7 @@ def optimize(
 
     report = progress or _silent
     settings = Settings(rule_sets, _FACTS, limits or Limits(), dims or {}, profile)
-    prepared = simplified(mod, lambda f: f.name in roots)
+    prepared = simplified(_named_by_key(mod), roots)
     clock.mark("inline")
     searches = Searcher(settings, clock.mark, report).run(prepared)
     module = searches.best()
@@ -175,6 +175,7 @@ def compile(
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
     module = program.module if isinstance(program, OptimizeResult) else program
     _check_arguments("compile", module, num_threads)
+    module = _named_by_key(module)
     _check_cache(cache)
     _check_host_operations(host_operations)
     report = progress or _silent
@@ -210,6 +211,15 @@ def compile(
         )
     report("done", 1.0)
     return executable
+
+
+def _named_by_key(module: IRModule) -> IRModule:
+    """Return a module whose functions have the names by which it knows them."""
+    named = {
+        n: replace(f, name=n) if isinstance(f, Function) and f.name != n else f
+        for n, f in module.functions.items()
+    }
+    return replace(module, functions=named)
 
 
 def _entry_names(module: IRModule, function: str | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,7 +47,7 @@ _ROUNDS = 4
 _OWN_ATTRS = frozenset({"primitive", "template", "part"})
 
 
-def simplified(module: IRModule, roots: Callable[[Function], bool]) -> IRModule:
+def simplified(module: IRModule, roots: Set[str]) -> IRModule:
     """Return `module` with fewer calls, as far as that is sure to gain.
 
     Private functions are inlined where they are small or called once; a parameter that is the same
@@ -56,7 +56,7 @@ def simplified(module: IRModule, roots: Callable[[Function], bool]) -> IRModule:
 
     Args:
         module: any module.
-        roots: which functions stay because they are called from outside.
+        roots: the functions that stay because they are called from outside.
     """
     if not any(_has_choices(module, f) for f in module.functions.values()):
         return _without_dead(module, roots)
@@ -82,7 +82,7 @@ def _has_choices(module: IRModule, f: Function | PrimFunc) -> bool:
 # --- inlining -------------------------------------------------------------------------------
 
 
-def _inlined(module: IRModule, roots: Callable[[Function], bool]) -> IRModule:
+def _inlined(module: IRModule, roots: Set[str]) -> IRModule:
     graph = _CallGraph.of(module)
     inliner = _Inliner(module, graph, roots)
     functions: dict[str, Function | PrimFunc] = dict(module.functions)
@@ -97,7 +97,7 @@ def _inlined(module: IRModule, roots: Callable[[Function], bool]) -> IRModule:
 class _Inliner:
     module: IRModule
     graph: _CallGraph
-    roots: Callable[[Function], bool]
+    roots: Set[str]
     simplified: dict[str, Function] = field(default_factory=dict[str, Function])
     _fresh: int = 0
 
@@ -114,7 +114,7 @@ class _Inliner:
         return self._bound(f, call.args)
 
     def _is_worth_it(self, name: str, f: Function) -> bool:
-        if not f.is_private or self.roots(f) or set(f.attrs) - _OWN_ATTRS:
+        if not f.is_private or name in self.roots or set(f.attrs) - _OWN_ATTRS:
             return False
         if name in self.graph.recursive:
             return False
@@ -171,13 +171,13 @@ def _folded(op: OpDef, call: Call) -> Constant | None:
 # --- constants in parameters ----------------------------------------------------------------
 
 
-def _specialised(module: IRModule, roots: Callable[[Function], bool]) -> tuple[IRModule, bool]:
+def _specialised(module: IRModule, roots: Set[str]) -> tuple[IRModule, bool]:
     """Replace parameters that are one constant at every call; say whether there were any."""
     graph = _CallGraph.of(module)
     functions: dict[str, Function | PrimFunc] = dict(module.functions)
     changed = False
     for name, f in module.functions.items():
-        if not isinstance(f, Function) or not f.is_private or roots(f) or name in graph.taken:
+        if not isinstance(f, Function) or not f.is_private or name in roots or name in graph.taken:
             continue
         if f.attrs.get("primitive"):
             continue
@@ -323,10 +323,9 @@ def _symbols_inside(body: SeqExpr) -> set[str]:
     return found
 
 
-def _without_dead(module: IRModule, roots: Callable[[Function], bool]) -> IRModule:
+def _without_dead(module: IRModule, roots: Set[str]) -> IRModule:
     graph = _CallGraph.of(module)
-    wanted = {n for n, f in module.functions.items() if isinstance(f, Function) and roots(f)}
-    alive = graph.reachable(wanted)
+    alive = graph.reachable(set(roots) & graph.callees.keys())
     called = {
         e.name for n in alive for e in _expressions(_body(module, n)) if isinstance(e, GlobalVar)
     }

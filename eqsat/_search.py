@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from eqsat._decode import decode
@@ -19,6 +19,7 @@ from eqsat.ir import (
     Call,
     Constant,
     Function,
+    GlobalVar,
     IRModule,
     MatchCast,
     NullValue,
@@ -39,8 +40,8 @@ from eqsat.ir import (
     symbols_read,
     type_symbols,
 )
+from eqsat.lowering import PART, outline, structural_key
 from eqsat.lowering import is_native_call as has_native_code
-from eqsat.lowering import outline, structural_key
 from eqsat.rules import RuleSet
 from eqsat.shapes import Equal, Facts
 
@@ -129,11 +130,15 @@ class Searches:
         reserved: dict[str, Function | PrimFunc] = {
             n: f for n, f in self.rest.functions.items() if n in replaced
         }
+        shared: dict[object, str] = {}
         for search, cover in zip(self.parts, covers, strict=True):
-            del reserved[search.function.name]
-            functions = search.function_of(cover, {**functions, **reserved})
-            functions = {n: f for n, f in functions.items() if n not in reserved}
+            name = search.function.name
+            del reserved[name]
+            made = search.function_of(cover, {**functions, **reserved})
+            made = {n: f for n, f in made.items() if n not in reserved}
+            functions = _with_shared_kernels(made, name, functions.keys(), shared)
         kernels = [n for n in functions if n not in order]
+        order.sort(key=lambda n: not functions[n].attrs.get(PART))  # callees first
         listed = {n: functions[n] for n in [*kernels, *order]}
         return replace(self.rest, functions=listed)
 
@@ -157,6 +162,30 @@ class Searches:
     def report(self, phases: tuple[PhaseTime, ...]) -> Report:
         """Return the sums over all parts."""
         return Report.sum([s.report() for s in self.parts], phases)
+
+
+def _with_shared_kernels(
+    made: dict[str, Function | PrimFunc],
+    name: str,
+    before: Set[str],
+    shared: dict[object, str],
+) -> dict[str, Function | PrimFunc]:
+    """Return `made` where part `name` calls kernels of earlier parts in place of equal new ones."""
+    renamed: dict[str, str] = {}
+    for n, f in made.items():
+        if n in before or n == name or not isinstance(f, Function):
+            continue
+        key = (structural_key(f), f.attrs.get("template"))
+        if shared.setdefault(key, n) != n:
+            renamed[n] = shared[key]
+    part = made[name]
+    assert isinstance(part, Function)
+    for block in part.body.blocks:
+        for b in block.bindings:
+            call = b.value
+            if isinstance(call, Call) and isinstance(call.op, GlobalVar):
+                call.op = GlobalVar(renamed.get(call.op.name, call.op.name), call.op.type)
+    return {n: f for n, f in made.items() if n not in renamed}
 
 
 def _cheapest(choices: Sequence[Sequence[Cover]], k: int) -> list[list[Cover]]:

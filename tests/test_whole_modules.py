@@ -144,6 +144,7 @@ def test_equal_parts_are_saturated_once(monkeypatch: pytest.MonkeyPatch) -> None
     best = eqsat.optimize(EQUAL_PARTS, num_threads=1)
     assert len(calls) == 1
     assert best.report.num_parts == 3
+    assert [n for n in best.module.functions if n not in relax(best.module)] == ["exp"]
     assert best.report.num_operators == 9
     assert best.report.num_kernels == 3
     assert "parts" in best.report.as_text()
@@ -215,3 +216,15 @@ def test_progress_goes_up_over_all_parts() -> None:
         assert fractions == sorted(fractions)
         assert fractions[0] >= 0
         assert fractions[-1] <= 1
+
+
+def test_functions_go_by_the_names_that_the_module_has_for_them() -> None:
+    main = TWO_CHAINS.relax_function("main")
+    module = IRModule({"first": main, "second": HELPERS.relax_function("twice")})
+    best = eqsat.optimize(module, num_threads=1)
+    assert list(best.module.functions)[-1] == "first"
+    assert "second" not in best.module.functions  # private, and nothing calls it
+    exe = eqsat.compile(best, num_threads=1)
+    assert exe.functions == ("first",)
+    wanted = eqsat.interpret(TWO_CHAINS, X, np.asarray(True))
+    np.testing.assert_allclose(exe["first"](X, True), wanted, 1e-5)
