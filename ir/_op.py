@@ -56,7 +56,18 @@ class Operand:
 
 
 AttrKind = Literal[
-    "int", "ints", "float", "bool", "str", "dtype", "dim", "dims", "floats", "scalar", "dict"
+    "int",
+    "ints",
+    "float",
+    "bool",
+    "str",
+    "dtype",
+    "dim",
+    "dims",
+    "floats",
+    "scalar",
+    "dict",
+    "code",
 ]
 
 
@@ -73,8 +84,8 @@ REQUIRED = Required.REQUIRED
 class Attr:
     """An attribute; `default` is `REQUIRED` where it must be given.
 
-    A "scalar" is a number or a dim. In TVMScript attributes may follow the operands without a
-    keyword, in order.
+    A "scalar" is a number or a dim; "code" an expression kept as text: an index map, a device. In
+    TVMScript attributes may follow the operands without a keyword, in order.
     """
 
     name: str

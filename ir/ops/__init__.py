@@ -17,6 +17,7 @@ from eqsat.ir.ops._grid import GRID
 from eqsat.ir.ops._image import IMAGE
 from eqsat.ir.ops._index import INDEX
 from eqsat.ir.ops._join import JOIN
+from eqsat.ir.ops._layout import LAYOUT
 from eqsat.ir.ops._linear_algebra import LINEAR_ALGEBRA
 from eqsat.ir.ops._loss import LOSS
 from eqsat.ir.ops._nms import NMS
@@ -74,6 +75,7 @@ _TABLE = OperatorTable(
         *NMS,
         *SETS,
         *DEVICE,
+        *LAYOUT,
         *RUNTIME,
     )
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
+    REQUIRED,
     Attr,
     ComputeArg,
     ComputeResult,
@@ -31,6 +33,7 @@ from eqsat.ir.ops._common import (
     dtype_attr,
     gather_from,
     known_dims,
+    str_attr,
     tensor,
     tensor_type,
 )
@@ -70,6 +73,20 @@ def _identity(name: str, *attrs: Attr, samples: Callable[[], Sequence[Sample]] =
         compute=_compute,
         samples=samples,
     )
+
+
+def _infer_moved(types: Sequence[Type], attrs: Attrs) -> Type:
+    x = tensor_type(types[0], "data")
+    return TensorType(x.shape, x.dtype, str_attr(attrs, "dst_vdevice"))
+
+
+def _moved_samples() -> Sequence[Sample]:
+    return [Sample((shape,), {"dst_vdevice": "llvm:0:global"}) for shape in ((2, 3), ("n",), (0,))]
+
+
+def _hinted_samples() -> Sequence[Sample]:
+    device = "R.device(device_type=1, index=0)"
+    return [Sample((shape,), {"dst_vdevice": device}) for shape in ((2, 3), ("n",), ())]
 
 
 # views ------------------------------------------------------------------------------------------
@@ -115,6 +132,16 @@ def _view(
 DEVICE: tuple[OpDef, ...] = (
     _identity("builtin.stop_lift_params"),
     _identity("memory.ensure_zero_offset"),
+    replace(
+        _identity("to_vdevice", Attr("dst_vdevice", "str", REQUIRED), samples=_moved_samples),
+        infer=_infer_moved,
+    ),
+    _identity(
+        "hint_on_device",
+        Attr("dst_vdevice", "code", REQUIRED),
+        Attr("memory_scope", "str", "global"),
+        samples=_hinted_samples,
+    ),
     _identity("grad.no_grad"),
     _identity("grad.start_checkpoint"),
     _identity("grad.end_checkpoint"),

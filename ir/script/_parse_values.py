@@ -107,6 +107,8 @@ def attribute(  # noqa: C901 - one case per kind
             if not isinstance(value, str):
                 raise source.error(node, f"{what} must be a string, got {value!r}")
             return value
+        case "code":
+            return _code(source, node, what)
         case "scalar":
             return _scalar(types, node, what)
         case "dict":
@@ -114,6 +116,17 @@ def attribute(  # noqa: C901 - one case per kind
             if not isinstance(value, AttrMap):
                 raise source.error(node, f"{what} must be a dict, got {value!r}")
             return value
+
+
+def _code(source: Source, node: ast.expr, what: str) -> str:
+    """Return the text of an index map or a device."""
+    if callee(node) == "T.index_map" and isinstance(node, ast.Call) and node.args:
+        node = node.args[0]
+    if not isinstance(node, ast.Lambda) and callee(node) != "R.device":
+        raise source.error(
+            node, f"{what} must be a lambda over indices or a device, got {ast.unparse(node)}"
+        )
+    return ast.unparse(node)
 
 
 def _items(node: ast.expr) -> list[ast.expr] | None:

@@ -333,7 +333,7 @@ class RelaxPrinter:
         for attr in op.attrs:
             if attr.name in call.attrs:
                 value = call.attrs[attr.name]
-                text = self._types.attribute(value)
+                text = str(value) if attr.kind == "code" else self._types.attribute(value)
                 if attr.kind == "scalar" and isinstance(value, float) and abs(value) < 3e38:
                     # TVM gives a bare Python float float64, and its results that dtype.
                     text = f"T.float32({text})"

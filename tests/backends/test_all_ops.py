@@ -104,7 +104,7 @@ def attributes(case: Case) -> dict[str, Any]:
     kinds = {a.name: a.kind for a in case.o.attrs}
 
     def dim(value: Any, kind: str) -> Any:
-        if isinstance(value, str) and kind not in ("str", "dtype"):
+        if isinstance(value, str) and kind not in ("str", "dtype", "code"):
             return parse_dim(value)
         return tuple(dim(v, kind) for v in value) if isinstance(value, tuple) else value
 
