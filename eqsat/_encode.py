@@ -15,8 +15,9 @@ from eqsat._symbols import (
     layout_of,
 )
 from eqsat._tables import Symbol
-from eqsat._values import uniform_number
+from eqsat._values import is_identity, is_identity_kernel, uniform_number
 from eqsat.ir import (
+    AttrValue,
     Binding,
     Call,
     CallableType,
@@ -43,7 +44,7 @@ from eqsat.ir import (
     infer_type,
 )
 from eqsat.rules._resolve import same_type
-from eqsat.shapes import EqsatError
+from eqsat.shapes import EqsatError, Shape
 
 
 class EncodeError(EqsatError):
@@ -203,7 +204,10 @@ class _Encoder:
         if constant.value.ndim == 0 and number is not None:
             return self._scalar(known, constant.type.dtype)
         if number is not None and constant.value.size > 1:
-            return self._filled(constant, self._scalar(known, constant.type.dtype))
+            scalar = self._scalar(known, constant.type.dtype)
+            return self._made("full", (constant.value.shape, scalar))
+        if number is None and (identity := self._identity(constant)) is not None:
+            return identity
         column = values.array(constant.value)
         return self._add(CONSTANT_SYMBOL, (), (column,), constant.type, known)
 
@@ -211,13 +215,32 @@ class _Encoder:
         columns = (number, self.words.values.attr(dtype))
         return self._add(SCALAR_SYMBOL, (), columns, TensorType((), dtype), number)
 
-    def _filled(self, constant: Constant, number: int) -> int:
-        """Add an array of equal numbers as what `full` makes of one: rules can see that."""
-        full = self.words.ops["full"]
-        form = self.words.symbol(full, layout_of(full, [constant.value.shape, number]))
-        columns = (self.words.values.attr(constant.value.shape), self.words.values.attr(None))
-        self.ops.add(full.name)
-        return self._add(form.symbol, (number,), columns, constant.type)
+    def _made(self, name: str, operands: Sequence[int | Shape], **attrs: AttrValue) -> int:
+        """Add a call of an operator that makes a constant of the program, so that rules see it."""
+        op = self.words.ops[name]
+        types = [ShapeType(o) if isinstance(o, tuple) else self._type(o) for o in operands]
+        form = self.words.symbol(op, layout_of(op, operands))
+        filled = op.fill_attrs(attrs)
+        columns = [self.words.values.attr(o) for o in operands if isinstance(o, tuple)]
+        columns.extend(self.words.values.attr(filled[a.name]) for a in op.attrs)
+        classes = tuple(o for o in operands if isinstance(o, int))
+        self.ops.add(op.name)
+        return self._add(form.symbol, classes, tuple(columns), infer_type(op, types, filled))
+
+    def _identity(self, constant: Constant) -> int | None:
+        """Add an identity matrix, or a kernel that leaves an image as it is, as what makes it."""
+        value, dtype = constant.value, constant.type.dtype
+        if is_identity(value):
+            return self._made("eye", (), n=len(value), dtype=dtype)
+        if not is_identity_kernel(value):
+            return None
+        count, _, height, width = value.shape
+        matrix = self._made("eye", (), n=count, dtype=dtype)
+        point = self._made("reshape", (matrix, (count, count, 1, 1)))
+        down, across = height // 2, width // 2
+        if down == across == 0:
+            return point
+        return self._made("nn.pad", (point,), pad_width=(0, 0, 0, 0, down, down, across, across))
 
     def _field(self, value: Value, index: int) -> Value:
         if isinstance(value, list):

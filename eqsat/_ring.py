@@ -34,7 +34,8 @@ _OPERATORS = frozenset({"add", "subtract", "multiply", "negative", "square"})
 _SUMS = frozenset({"add", "subtract", "negative"})
 
 Monomial = tuple[int, ...]  # atoms, sorted, with repetitions
-Polynomial = tuple[tuple[Monomial, Fraction], ...]  # sorted by monomial
+Coefficient = int | Fraction  # whole numbers as int: arithmetic with them is many times faster
+Polynomial = tuple[tuple[Monomial, Coefficient], ...]  # sorted by monomial
 
 
 def has_all_laws(rule_sets: Sequence[RuleSet]) -> bool:
@@ -162,7 +163,7 @@ class _Ring:
         """Return the simplest of the polynomials of the class's e-nodes."""
         number = self._contents.known[c]
         if number >= FIRST_ID and isfinite(value := self._words.values.number_at(number)):
-            return (((), Fraction(value)),)
+            return (((), int(value) if value == int(value) else Fraction(value)),)
         found = [self._of_row(name, row.classes) for name, row in self.rows.get(c, ())]
         return min(filter(None, found), key=lambda p: (len(p), p), default=_atom(c))
 
@@ -197,28 +198,28 @@ class _Ring:
 
 
 def _atom(c: int) -> Polynomial:
-    return (((c,), Fraction(1)),)
+    return (((c,), 1),)
 
 
 def _sum(a: Polynomial, b: Polynomial, sign: int) -> Polynomial | None:
     terms = dict(a)
     for monomial, k in b:
-        terms[monomial] = terms.get(monomial, Fraction(0)) + sign * k
+        terms[monomial] = terms.get(monomial, 0) + sign * k
     return _normal(terms)
 
 
 def _product(a: Polynomial, b: Polynomial) -> Polynomial | None:
     if len(a) * len(b) > MAX_TERMS:
         return None
-    terms: dict[Monomial, Fraction] = {}
+    terms: dict[Monomial, Coefficient] = {}
     for left, k in a:
         for right, n in b:
             monomial = tuple(sorted((*left, *right)))
-            terms[monomial] = terms.get(monomial, Fraction(0)) + k * n
+            terms[monomial] = terms.get(monomial, 0) + k * n
     return _normal(terms)
 
 
-def _normal(terms: Mapping[Monomial, Fraction]) -> Polynomial | None:
+def _normal(terms: Mapping[Monomial, Coefficient]) -> Polynomial | None:
     """Return the terms in order; None where some cancel or there are too many."""
     if len(terms) > MAX_TERMS or 0 in terms.values():
         return None

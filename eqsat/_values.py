@@ -175,3 +175,24 @@ def uniform_number(value: NDArray[np.generic]) -> float | None:
         return None
     number = first.item()
     return float(number) if isinstance(number, float) else int(number)
+
+
+def is_identity(value: NDArray[np.generic]) -> bool:
+    """Return whether the array is an identity matrix of more than one row."""
+    if value.ndim != 2 or value.shape[0] != value.shape[1] or len(value) < 2:
+        return False
+    # Most weights differ at once.
+    return bool(value[0, 0] == 1 and value[0, 1] == 0 and np.array_equal(value, np.eye(len(value))))
+
+
+def is_identity_kernel(value: NDArray[np.generic]) -> bool:
+    """Return whether an OIHW kernel, padded by half its size, leaves an image as it is."""
+    if value.ndim != 4 or value.shape[0] != value.shape[1]:
+        return False
+    count, _, height, width = value.shape
+    if not height % 2 or not width % 2 or not count:
+        return False
+    centre = value[:, :, height // 2, width // 2]
+    if centre[0, 0] != 1 or np.count_nonzero(value) != count:
+        return False
+    return bool(np.array_equal(centre, np.eye(count)))

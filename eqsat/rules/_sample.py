@@ -259,7 +259,11 @@ class Sampler:
                     term.attrs, key=lambda a: a[0] not in ("axis", "axes")
                 ):
                     if isinstance(value, AttrVar) and value.name not in self.attrs:
-                        self.attrs[value.name] = self._attr(term, attr_name, types, value.name)
+                        self.attrs[value.name] = (
+                            self._attr(term, attr_name, types, value.name)
+                            if term.op != "eye"
+                            else self._attr_of_eye(attr_name)
+                        )
                 for o, declared in zip(term.operands, op(term.op).operands, strict=True):
                     if isinstance(o, ShapeVar) and o.name not in self.shapes:
                         self.shapes[o.name] = self._target(term.op, types[0])
@@ -298,6 +302,10 @@ class Sampler:
         if name == "broadcast_to":
             return broadcast_target(self.rng, dims, self.base)
         return reshape_target(self.rng, dims)
+
+    def _attr_of_eye(self, name: str) -> AttrValue:
+        """Return an attribute of `eye`: its dtype or a size."""
+        return self.dtype if name == "dtype" else self.rng.choice((2, *self.letters.values()))
 
     def _attr(self, term: OpTerm, name: str, types: list[Type], variable: str) -> AttrValue:
         spec = self.rule.specs[variable]

@@ -9,6 +9,7 @@ from typing import Annotated
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
     Dims,
+    DtypeAttr,
     Float,
     IntAttr,
     IntsAttr,
@@ -17,6 +18,7 @@ from eqsat.rules._language import (
     Sides,
     StrAttr,
     Tensor,
+    attr,
     compute,
     ops,
     tensor,
@@ -31,6 +33,7 @@ from eqsat.rules._rule import (
     profit,
     types_agree,
 )
+from eqsat.rules._terms import AttrVar
 from eqsat.shapes import Equal, LessEqual, Positive, Proof, Shape, equal_shapes, product
 
 products = RuleSet("products", Phase.EXPLORE)
@@ -39,6 +42,8 @@ merged_products = RuleSet("merged_products", Phase.MERGE)
 Rows = Annotated[Pattern, tensor("... m k")]
 MatrixMK = Annotated[Pattern, tensor("m k")]
 MatrixKN = Annotated[Pattern, tensor("k n")]
+Columns = Annotated[Pattern, tensor("... m n")]
+DimAttr = Annotated[AttrVar, attr("dim")]
 MatrixNK = Annotated[Pattern, tensor("n k")]
 MatrixNP = Annotated[Pattern, tensor("n p")]
 MatrixKP = Annotated[Pattern, tensor("k p")]
@@ -375,3 +380,16 @@ def linear_without_bias_is_product(x: Float, w: Float) -> Sides:
 @products.rule(source="definition of a linear layer", when=[swaps_last_two("w", "p")])
 def product_with_transposed_is_linear(x: Rows, w: MatrixNK, p: IntsAttr) -> Sides:
     return x @ ops.permute_dims(w, axes=p), ops.linear(x, w)
+
+
+IDENTITY = "the identity matrix is neutral"
+
+
+@products.rule(source=IDENTITY, numerics=REASSOCIATES)
+def product_with_identity(x: Columns, n: DimAttr, d: DtypeAttr) -> Sides:
+    return x @ ops.eye(n=n, dtype=d), x
+
+
+@products.rule(source=IDENTITY, numerics=REASSOCIATES)
+def identity_times_matrix(x: Rows, n: DimAttr, d: DtypeAttr) -> Sides:
+    return ops.eye(n=n, dtype=d) @ x, x

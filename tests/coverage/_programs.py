@@ -69,6 +69,11 @@ class Value:
     def _binary(self, name: str, left: Any, right: Any) -> Value:
         return _call(self.bb, name, left, right)
 
+    __array_ufunc__ = None  # an array on the left leaves the operator to this class
+
+    def __rmatmul__(self, other: Any) -> Value:
+        return self._binary("matmul", other, self)
+
     def __add__(self, other: Any) -> Value:
         return self._binary("add", self, other)
 
@@ -144,6 +149,20 @@ def _caller(bb: BlockBuilder, name: str) -> Callable[..., Value]:
     return lambda *args, **attrs: _call(bb, name, *args, **attrs)
 
 
+def _identity_kernel(count: int) -> NDArray[np.float32]:
+    kernel = np.zeros((count, count, 3, 3), np.float32)
+    kernel[:, :, 1, 1] = np.eye(count)
+    return kernel
+
+
+# What makes constants, besides the inputs that are some.
+_ARRAYS: Mapping[str, Any] = {
+    "array": np.array,
+    "eye_of": lambda count: np.eye(count, dtype=np.float32),
+    "identity_kernel": _identity_kernel,
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """A program as text over named inputs; calling it builds the module."""
@@ -155,7 +174,7 @@ class Program:
         bb = BlockBuilder()
         specs = {name: InputSpec.of(text) for name, text in self.inputs.items()}
         dims = sorted({s for spec in specs.values() for s in symbols(spec.shape)})
-        names: dict[str, Any] = {"array": np.array, **_operators(bb), **{d: sym(d) for d in dims}}
+        names: dict[str, Any] = {**_ARRAYS, **_operators(bb), **{d: sym(d) for d in dims}}
         names.update({name: Value(bb, _input(bb, name, spec)) for name, spec in specs.items()})
         *steps, last = ast.parse(self.text.strip()).body
         assert isinstance(last, ast.Expr), f"the last line of {self.text!r} is no expression"

@@ -258,6 +258,11 @@ MATRICES = _laws(
     (f"{_cat(0, 'R', 'S @ R')} @ T", _cat(0, "R @ T", "S @ (R @ T)")),
     (_cat(1, "A @ B", "(A @ B) @ C"), f"A @ {_cat(1, 'B', 'B @ C')}"),
     ("A @ (B * 1.0)", "A @ B"),
+    ("A @ eye(6)", "A * 1.0"),
+    ("A @ array(eye_of(6))", "A * 1.0"),
+    ("array(eye_of(6)) @ B", "B * 1.0"),
+    ("A @ (eye(6) * s)", _t(f"{_t('A')} * s")),
+    static="k",  # an identity matrix has a size that is a number
 )
 
 TRANSPOSES = _laws(
@@ -359,6 +364,10 @@ CONVOLUTIONS = _laws(
         _cat(1, _conv("I", "K"), _conv("I", "P", "")),
         _conv("I", _cat(0, "K", "nn.pad(P, [0, 0, 0, 0, 1, 1, 1, 1])")),
     ),
+    (_conv("I", "array(identity_kernel(4))"), "I * 1.0"),
+    (f"{_conv('I', 'array(identity_kernel(4))')} * s", "I * s"),
+    (_relu(_conv("I", "array(identity_kernel(4))")), _relu("I")),
+    (_conv(_conv("I", "K"), "array(identity_kernel(6))"), _conv("I", "K")),
     (
         _cat(1, _conv("I", "O"), _conv("J", "V")),
         _conv(_cat(1, "I", "J"), _cat(0, "O", "V"), "padding=1, groups=2"),

@@ -202,6 +202,11 @@ ROWS: tuple[Row, ...] = (
         program("nn.conv2d(x, full((8, 1, 3, 3), 1 / 9), padding=1, groups=8)", x="1 8 32 32"),
     ),
     _row(
+        "an identity matrix, an identity kernel",
+        ("product_with_identity", "identity_times_matrix"),
+        program("eye(64) @ (x @ eye(64))", x="64 64"),
+    ),
+    _row(
         "average pooling of a concat of channels",
         ("concat_of_averages",),
         program(
