@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         optimize,
         to_tvm,
     )
+    from eqsat._why_not import why_not
     from eqsat.ir import get_func, register_func
     from eqsat.rules import RuleSet, load_rules
     from eqsat.shapes import EqsatError
@@ -45,6 +46,7 @@ _HOME = {
     "interpret": "eqsat._api",
     "optimize": "eqsat._api",
     "to_tvm": "eqsat._api",
+    "why_not": "eqsat._why_not",
     "get_func": "eqsat.ir",
     "register_func": "eqsat.ir",
     "RuleSet": "eqsat.rules",
@@ -70,6 +72,7 @@ __all__ = [
     "optimize",
     "register_func",
     "to_tvm",
+    "why_not",
 ]
 
 

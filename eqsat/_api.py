@@ -53,16 +53,17 @@ class OptimizeResult:
         module: the best program, as kernels: private functions called from the others.
         report: counts, estimates, the proven gap and the time of each phase.
         source: the program that was given.
+        search: the saturated e-graphs and what was chosen of them; for tools, it may change.
     """
 
     module: IRModule
     report: Report
     source: IRModule
-    _search: Searches = field(repr=False)
+    search: Searches = field(repr=False)
 
     def variants(self, k: int) -> list[IRModule]:
         """Return up to `k` structurally different programs, the cheapest first by estimate."""
-        return self._search.variants(k)
+        return self.search.variants(k)
 
     def explain(self) -> str:
         """Return which rules made the chosen program and what each is worth, as text."""
@@ -71,7 +72,7 @@ class OptimizeResult:
     @cached_property
     def rule_gains(self) -> tuple[RuleGain, ...]:
         """The rules in the chosen program with the estimated time lost without each, in seconds."""
-        return self._search.gains()
+        return self.search.gains()
 
     def as_text(self) -> str:
         """Return the best program as TVMScript."""
@@ -113,31 +114,53 @@ def optimize(
     Raises:
         EqsatError: there is no public function, a rule is not sound, or the target is unknown.
     """
+    if target != "cpu":
+        raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
+    report = progress or _silent
+    clock = _Clock()
+    searches = searched(
+        mod,
+        rule_sets_of(rules),
+        limits=limits,
+        dims=dims,
+        num_threads=num_threads,
+        progress=report,
+        mark=clock.mark,
+    )
+    module = searches.best()
+    clock.mark("decode")
+    report("done", 1.0)
+    return OptimizeResult(module, searches.report(clock.times()), mod, searches)
+
+
+def searched(
+    mod: IRModule,
+    rule_sets: Sequence[RuleSet],
+    *,
+    limits: Limits | None = None,
+    dims: Mapping[str, int] | None = None,
+    num_threads: int | None = None,
+    progress: Progress,
+    mark: Callable[[str], None],
+    whole: bool = False,
+) -> Searches:
+    """Return the searches of `optimize`; `whole` keeps what no output needs in their snapshots."""
     from eqsat._inline import simplified
     from eqsat._saturate import Limits
     from eqsat._search import Searcher, Settings
 
     _check_arguments("optimize", mod, num_threads)
     _check_limits(limits)
-    if target != "cpu":
-        raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
     roots = set(_entry_names(mod, None))
     _check_dims(mod, dims or {})
-    rule_sets = _rule_sets(rules)
-    clock = _Clock()
 
     def profile() -> DeviceProfile:
         return load_profile(num_threads or available_cpus(), NativeProbe())
 
-    report = progress or _silent
-    settings = Settings(rule_sets, _FACTS, limits or Limits(), dims or {}, profile)
+    settings = Settings(tuple(rule_sets), _FACTS, limits or Limits(), dims or {}, profile, whole)
     prepared = simplified(_named_by_key(mod), roots)
-    clock.mark("inline")
-    searches = Searcher(settings, clock.mark, report).run(prepared)
-    module = searches.best()
-    clock.mark("decode")
-    report("done", 1.0)
-    return OptimizeResult(module, searches.report(clock.times()), mod, searches)
+    mark("inline")
+    return Searcher(settings, mark, progress).run(prepared)
 
 
 @paused_collection()
@@ -282,7 +305,8 @@ def _lowering_target(num_threads: int | None) -> LoweringTarget:
     )
 
 
-def _rule_sets(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet, ...]:
+def rule_sets_of(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet, ...]:
+    """Return the rule sets that `rules` names, those that don't ship checked."""
     if rules is None:
         return default_rules()
     if isinstance(rules, (str, Path, RuleSet)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eqsat._symbols import (
@@ -71,6 +71,7 @@ class Program:
         outputs: the tensors of the function's result, left to right.
         inputs: what each INPUT stands for, a parameter or a field of one.
         externs: the bindings that stay as they are, by the index in their e-node.
+        names: the variables that stand for an e-node, in order.
     """
 
     nodes: tuple[LoadNode, ...]
@@ -78,6 +79,7 @@ class Program:
     inputs: tuple[Expr, ...]
     externs: tuple[Binding, ...]
     ops: frozenset[str]
+    names: Mapping[int, tuple[str, ...]]
 
 
 # What a variable stands for: an e-node, several values as one, or an expression that is no tensor.
@@ -103,6 +105,7 @@ def encode(function: Function, words: Vocabulary) -> Program:
         inputs=tuple(encoder.inputs),
         externs=tuple(encoder.externs),
         ops=frozenset(encoder.ops),
+        names=encoder.names,
     )
 
 
@@ -113,6 +116,7 @@ class _Encoder:
     inputs: list[Expr] = field(default_factory=list[Expr])
     externs: list[Binding] = field(default_factory=list[Binding])
     ops: set[str] = field(default_factory=set[str])
+    names: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
     def __post_init__(self) -> None:
         self._env: dict[Var, Value] = {}
@@ -120,6 +124,8 @@ class _Encoder:
 
     def bind(self, var: Var, value: Value) -> None:
         self._env[var] = value
+        if isinstance(value, int):
+            self.names[value] = (*self.names.get(value, ()), var.name)
 
     def parameter(self, expr: Expr, ty: Type) -> Value:
         match ty:

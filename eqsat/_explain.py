@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from eqsat._snapshot import Cover, EClass, ENode, Snapshot
@@ -31,6 +32,11 @@ def without_rule(snapshot: Snapshot, rule: str) -> Snapshot:
     its own stay where they can be computed. So a cost won back this way is a lower bound.
     """
     kept = {c: [n for n in e.nodes if n.rule != rule] for c, e in snapshot.classes.items()}
+    return restricted(snapshot, kept)
+
+
+def restricted(snapshot: Snapshot, kept: Mapping[int, Sequence[ENode]]) -> Snapshot:
+    """Return the snapshot with these e-nodes only, of those what can be computed and is needed."""
     computable = _computable(kept)
     classes: dict[int, EClass] = {}
     for c in _reachable(snapshot.outputs, kept, computable):
@@ -39,7 +45,7 @@ def without_rule(snapshot: Snapshot, rule: str) -> Snapshot:
     return replace(snapshot, classes=classes)
 
 
-def _computable(nodes: dict[int, list[ENode]]) -> set[int]:
+def _computable(nodes: Mapping[int, Sequence[ENode]]) -> set[int]:
     users: dict[int, list[tuple[int, ENode]]] = {}
     waiting: dict[ENode, int] = {}
     ready: list[int] = []
@@ -65,7 +71,7 @@ def _computable(nodes: dict[int, list[ENode]]) -> set[int]:
 
 
 def _reachable(
-    outputs: tuple[int, ...], nodes: dict[int, list[ENode]], computable: set[int]
+    outputs: tuple[int, ...], nodes: Mapping[int, Sequence[ENode]], computable: set[int]
 ) -> list[int]:
     order = dict.fromkeys(outputs)
     stack = list(order)

@@ -29,32 +29,58 @@ from eqsat._symbols import (
     Vocabulary,
 )
 from eqsat._tables import Contents, Row
+from eqsat._values import FIRST_ID
 from eqsat.shapes import numpy_dtype
 
 
 def freeze(
-    contents: Contents, words: Vocabulary, program: Program, rule_names: Mapping[int, str]
+    contents: Contents,
+    words: Vocabulary,
+    program: Program,
+    rule_names: Mapping[int, str],
+    *,
+    whole: bool = False,
 ) -> Snapshot:
     """Return what can be computed of the e-graph and is reachable from the outputs.
 
-    Classes are numbered from the outputs on, so that equal e-graphs give equal snapshots.
+    Classes are numbered from the outputs on, so that equal e-graphs give equal snapshots. `whole`
+    adds the rest as `Snapshot.unread` and `EClass.useless`.
     """
     by_class = _by_class(contents)
     order = _reachable(contents.outputs, by_class)
+    needed, rest = set(order), list[Row]()
+    if whole:
+        usable = {id(row) for rows in by_class.values() for row in rows}
+        rest = [row for row in contents.rows if id(row) not in usable]
+        order = list(dict.fromkeys((*order, *by_class, *(row.result for row in rest))))
     numbers = {c: i for i, c in enumerate(order)}
-    reader = _Reader(words, numbers, rule_names)
-    classes: dict[int, EClass] = {}
-    for c in order:
-        i = numbers[c]
-        classes[i] = EClass(
-            id=i,
-            type=words.values.type_at(contents.types[c]),
-            nodes=tuple(reader.node(row) for row in by_class[c]),
-            is_constant=contents.known[c] > 0,
-            collapsed_by=tuple(sorted({rule_names[r] for r in contents.collapsed.get(c, ())})),
-        )
-    outputs = tuple(numbers[c] for c in contents.outputs)
-    return Snapshot(classes, outputs, words.values.facts, program.externs)
+    reader = _Reader(words, contents, numbers, rule_names)
+    useless: dict[int, list[Row]] = {}
+    for row in rest:
+        useless.setdefault(row.result, []).append(row)
+    found = {numbers[c]: reader.holder(c, by_class.get(c, ()), useless.get(c, ())) for c in order}
+    names = {numbers[c]: named for c, named in _names(contents, program).items() if c in numbers}
+    return Snapshot(
+        classes={numbers[c]: found[numbers[c]] for c in order if c in needed},
+        outputs=tuple(numbers[c] for c in contents.outputs),
+        facts=words.values.facts,
+        externs=program.externs,
+        names=names,
+        unread={numbers[c]: found[numbers[c]] for c in order if c not in needed},
+    )
+
+
+def _names(contents: Contents, program: Program) -> dict[int, tuple[str, ...]]:
+    """Return the program's names of each class."""
+    found = {(r.symbol, r.classes, r.columns): r.result for r in contents.rows}
+    names: dict[int, tuple[str, ...]] = {}
+    classes: list[int] = []
+    for i, node in enumerate(program.nodes):
+        operands = tuple(classes[k] for k in node.operands)
+        classes.append(c := found[node.symbol, operands, node.columns])
+        if i in program.names:
+            names[c] = (*names.get(c, ()), *program.names[i])
+    return names
 
 
 def _by_class(contents: Contents) -> dict[int, list[Row]]:
@@ -110,11 +136,31 @@ class _Reader:
     """Turns rows into e-nodes."""
 
     def __init__(
-        self, words: Vocabulary, numbers: Mapping[int, int], rule_names: Mapping[int, str]
+        self,
+        words: Vocabulary,
+        contents: Contents,
+        numbers: Mapping[int, int],
+        rule_names: Mapping[int, str],
     ) -> None:
         self._words = words
+        self._contents = contents
         self._numbers = numbers
         self._rule_names = rule_names
+
+    def holder(self, c: int, rows: Sequence[Row], useless: Sequence[Row]) -> EClass:
+        """Return a class with its e-nodes."""
+        values, contents = self._words.values, self._contents
+        known = contents.known[c]
+        rules = {self._rule_names[r] for r in contents.collapsed.get(c, ())}
+        return EClass(
+            id=self._numbers[c],
+            type=values.type_at(contents.types[c]),
+            nodes=tuple(self.node(row) for row in rows),
+            is_constant=known > 0,
+            collapsed_by=tuple(sorted(rules)),
+            number=values.number_at(known) if known >= FIRST_ID else None,
+            useless=tuple(self.node(row) for row in useless),
+        )
 
     def node(self, row: Row) -> ENode:
         rule = self._rule_names.get(row.rule, "")

@@ -51,8 +51,12 @@ def saturate(
     facts: Facts = NO_FACTS,
     limits: Limits | None = None,
     progress: Progress | None = None,
+    *,
+    whole: bool = False,
 ) -> tuple[Snapshot, SaturationReport]:
     """Return all equal forms of `function` that the rules find within the limits.
+
+    `whole` keeps what no output needs, too.
 
     Raises:
         EncodeError: the function holds something that the e-graph cannot stand for.
@@ -66,7 +70,7 @@ def saturate(
     with _interrupts() as interrupt:
         run = _Saturation(words, program, rule_sets, limits or Limits(), progress, interrupt)
         phases = run.phases(rule_sets)
-        snapshot = freeze(run.engine.contents(), words, program, run.rule_names())
+        snapshot = freeze(run.engine.contents(), words, program, run.rule_names(), whole=whole)
     report = SaturationReport(
         phases=tuple(phases),
         matches=run.matches(),

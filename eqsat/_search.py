@@ -211,13 +211,14 @@ def _cheapest(choices: Sequence[Sequence[Cover]], k: int) -> list[list[Cover]]:
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """How to search."""
+    """How to search; `whole` keeps what no output needs in the snapshots."""
 
     rule_sets: tuple[RuleSet, ...]
     facts: Facts
     limits: Limits
     dims: Mapping[str, int]
     profile: Callable[[], DeviceProfile]
+    whole: bool = False
 
 
 def outlined_module(module: IRModule) -> tuple[IRModule, list[str]]:
@@ -315,7 +316,12 @@ class Searcher:
         settings = self.settings
         self.report("saturate", number / count)
         snapshot, saturation = saturate(
-            function, settings.rule_sets, settings.facts, self._limits(), progress("saturate")
+            function,
+            settings.rule_sets,
+            settings.facts,
+            self._limits(),
+            progress("saturate"),
+            whole=settings.whole,
         )
         self._spent_s += saturation.time_s
         self.mark("saturate")

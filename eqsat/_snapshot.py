@@ -74,6 +74,8 @@ class EClass:
     """Equal ways to compute one value. `is_constant`: known at compile time, computing it is free.
 
     `collapsed_by` names the rules that found the class equal to an operand, which adds no e-node.
+    `number` is what all elements are, where rules know it. `useless` e-nodes are no way to compute
+    the class, since they need itself; they are kept on request, for rules match them too.
     """
 
     id: ClassId
@@ -81,6 +83,8 @@ class EClass:
     nodes: tuple[ENode, ...]
     is_constant: bool = False
     collapsed_by: tuple[str, ...] = ()
+    number: float | None = None
+    useless: tuple[ENode, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,13 +92,16 @@ class Snapshot:
     """A saturated e-graph.
 
     `outputs` are the classes the program returns, in order; `externs` the program's bindings that
-    EXTERN e-nodes stand for.
+    EXTERN e-nodes stand for; `names` the program's variables that a class is the value of; `unread`
+    the classes that no output needs, kept on request.
     """
 
     classes: Mapping[ClassId, EClass]
     outputs: tuple[ClassId, ...]
     facts: Facts = NO_FACTS
     externs: tuple[Binding, ...] = ()
+    names: Mapping[ClassId, tuple[str, ...]] = field(default_factory=dict[ClassId, tuple[str, ...]])
+    unread: Mapping[ClassId, EClass] = field(default_factory=dict[ClassId, EClass])
 
 
 @dataclass(frozen=True, eq=False, slots=True)

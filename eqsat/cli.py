@@ -1,4 +1,4 @@
-"""The command line: `eqsat run|optimize|explain|rules`."""
+"""The command line: `eqsat run|optimize|explain|why-not|rules`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   eqsat run model.onnx --input x=x.npy      the same on your own inputs
   eqsat optimize model.onnx -o best.py      write the best program as TVMScript
   eqsat explain model.onnx                  which rewrite rules pay, and how much
+  eqsat why-not relu_twice model.onnx       why a rule does not fire, place by place
   eqsat rules list                          the rewrite rules
   eqsat rules check my_rules.py             check your own rules
 
@@ -87,12 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_optimize(commands)
     _add_explain(commands)
+    _add_why_not(commands)
     _add_rules(commands)
     return parser
 
 
 def _model_command(commands: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=summary)
+    _add_model_arguments(command)
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=Path, help="an .onnx file, or TVMScript in a .py file")
     command.add_argument(
         "--dim", action="append", default=[], metavar="NAME=SIZE", type=_dim,
@@ -104,8 +112,6 @@ def _model_command(commands: Any, name: str, summary: str, run: Any) -> argparse
     )  # fmt: skip
     command.add_argument("--threads", type=_positive, default=None, help="threads of one call")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.set_defaults(run=run)
-    return command
 
 
 def _add_run(commands: Any) -> None:
@@ -133,6 +139,14 @@ def _add_optimize(commands: Any) -> None:
 
 def _add_explain(commands: Any) -> None:
     _model_command(commands, "explain", "Tell which rewrite rules pay, and how much.", _explain)
+
+
+def _add_why_not(commands: Any) -> None:
+    summary = "Tell why a rule does not fire, or is not used, place by place."
+    command = commands.add_parser("why-not", help=summary, description=summary)
+    command.add_argument("rule", help="the name of a rule; `eqsat rules list` lists ours")
+    _add_model_arguments(command)
+    command.set_defaults(run=_why_not)
 
 
 def _add_rules(commands: Any) -> None:
@@ -288,6 +302,16 @@ def _explain(args: argparse.Namespace) -> None:
         print(json.dumps(result.report.with_gains(result.rule_gains).as_dict()))
     else:
         print(result.explain())
+
+
+def _why_not(args: argparse.Namespace) -> None:
+    import eqsat
+
+    rules = [*eqsat.default_rules(), *args.rules] if args.rules else None
+    found = eqsat.why_not(
+        args.rule, _load(args.model), rules=rules, dims=dict(args.dim), num_threads=args.threads
+    )
+    print(json.dumps(found.as_dict()) if args.json else found)
 
 
 def _rule_sets(files: Sequence[Path]) -> list[Any]:

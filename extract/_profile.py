@@ -223,6 +223,9 @@ def load_profile(num_threads: int | None = None, probe: Probe | None = None) -> 
     if (known := _load(path)) is not None:
         return known
     profile = _measure(cpu, num_threads, probe if probe is not None else NumpyProbe())
+    # Measuring takes seconds: what another process kept meanwhile is what later calls will read.
+    if (known := _load(path)) is not None:
+        return known
     _store(path, profile)
     return profile
 

@@ -70,7 +70,7 @@ def test_variants_are_different_programs() -> None:
 
 
 def _with_module(result: eqsat.OptimizeResult, module: IRModule) -> eqsat.OptimizeResult:
-    return eqsat.OptimizeResult(module, result.report, result.source, result._search)
+    return eqsat.OptimizeResult(module, result.report, result.source, result.search)
 
 
 def test_unknown_target_and_missing_main_are_named() -> None:

@@ -213,7 +213,7 @@ def variables_fit(specs: Mapping[str, Spec], bindings: Bindings) -> bool:
 
 
 def _tensor_fits(spec: TensorSpec, ty: TensorType, letters: dict[str, Dim], facts: Facts) -> bool:
-    if not _dtype_fits(spec.dtype, ty.dtype):
+    if not dtype_fits(spec.dtype, ty.dtype):
         return False
     if spec.axes is None:
         return True
@@ -227,7 +227,8 @@ def _tensor_fits(spec: TensorSpec, ty: TensorType, letters: dict[str, Dim], fact
     return True
 
 
-def _dtype_fits(wanted: str | None, dtype: str) -> bool:
+def dtype_fits(wanted: str | None, dtype: str) -> bool:
+    """Return whether `dtype` is what a tensor variable asks for."""
     match wanted:
         case None:
             return True

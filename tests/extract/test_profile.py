@@ -41,6 +41,19 @@ def test_profile_is_measured_once_per_machine_and_threads(tmp_path, monkeypatch)
     assert len(list(tmp_path.glob("profile-*.json"))) == 2
 
 
+def test_two_processes_that_measure_at_once_agree(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQSAT_CACHE_DIR", str(tmp_path))
+    other = FixedProbe()
+
+    class Slow(FixedProbe):
+        def barrier_s(self, num_threads):
+            load_profile(2, other)  # the other process is done first
+            return 1e-6
+
+    Slow.__name__ = "FixedProbe"  # profiles are kept by the name of what measured them
+    assert load_profile(2, Slow()) == load_profile(2, other)
+
+
 def test_damaged_profile_is_measured_again(tmp_path, monkeypatch):
     monkeypatch.setenv("EQSAT_CACHE_DIR", str(tmp_path))
     probe = FixedProbe()
