@@ -72,7 +72,9 @@ def broadcast_all(shapes: Sequence[Shape], facts: Facts = NO_FACTS) -> Shape:
 
 
 def reshape(old: Shape, new: tuple[Dim, ...], facts: Facts = NO_FACTS) -> Shape:
-    """Return `new` with its -1, if any, worked out from the elements of `old`; 0 is a real 0.
+    """Return `new` with its -1, if any, worked out from the elements of `old`.
+
+    A 0 is the size of `old` there, as in TVM, unless `old` has no elements: then it is a real 0.
 
     Symbolic counts that are neither provably equal nor provably different are accepted and noted as
     an assumption (see `assumptions`).
@@ -81,6 +83,8 @@ def reshape(old: Shape, new: tuple[Dim, ...], facts: Facts = NO_FACTS) -> Shape:
         ShapeError: more than one -1, a size below -1, or provably different counts.
     """
     asked = f"cannot reshape {shape_text(old)} to {shape_text(new)}"
+    if 0 in new and 0 not in old:
+        new = tuple(old[a] if d == 0 and a < len(old) else d for a, d in enumerate(new))
     holes = [axis for axis, d in enumerate(new) if d == -1]
     if len(holes) > 1:
         raise ShapeError(f"{asked}: only one axis may be -1, axes {holes} are")

@@ -86,8 +86,8 @@ def pool_out(
 ) -> Dim:
     """Return how many windows of a pooling fit on a padded axis.
 
-    With `ceil_mode` a last window may hang over the end, as in TVM: also one that starts in the
-    padding, which torch would drop.
+    With `ceil_mode` a last window may hang over the end; one that provably starts in the padding
+    after it is dropped, as in TVM, torch and ONNX.
 
     Raises:
         ShapeError: stride or dilation below 1, or a window longer than the padded axis.
@@ -99,7 +99,11 @@ def pool_out(
             f"a window of {dilation * (kernel - 1) + 1} does not fit on an axis of {size} padded "
             f"by {pad_before} and {pad_after}"
         )
-    return (room + stride - 1 if ceil_mode else room) // stride + 1
+    if not ceil_mode:
+        return room // stride + 1
+    last = (room + stride - 1) // stride
+    starts_outside = prove(LessEqual(size + pad_before, last * stride)) is Proof.YES
+    return last if starts_outside else last + 1
 
 
 def conv_transpose_out(

@@ -18,20 +18,23 @@ def quantize(graph: GraphBuilder, node: Node) -> Result:
         dtype = graph.type_of(node.input(2), node).dtype
     elif node.attr("output_dtype", 0):
         dtype = dtype_name(helper.tensor_dtype_to_np_dtype(node.attrs["output_dtype"]))
-    return graph.call("quantize", *_operands(graph, node, dtype), axis=_axis(node), out_dtype=dtype)
+    return graph.call(
+        "quantize", *_operands(graph, node, dtype), axis=_axis(graph, node), out_dtype=dtype
+    )
 
 
 def dequantize(graph: GraphBuilder, node: Node) -> Result:
     """Integers to floats: (x - zero point) * scale."""
     dtype = graph.type_of(node.input(1), node).dtype
     operands = _operands(graph, node, graph.type_of(node.input(0), node).dtype)
-    return graph.call("dequantize", *operands, axis=_axis(node), out_dtype=dtype)
+    return graph.call("dequantize", *operands, axis=_axis(graph, node), out_dtype=dtype)
 
 
-def _axis(node: Node) -> int:
+def _axis(graph: GraphBuilder, node: Node) -> int:
     if node.attr("block_size", 0):
         raise node.fail("block_size is not supported; one scale per tensor or per channel is")
-    return node.attr("axis", 1)
+    one_for_all = graph.shape_of(node.input(1), node) in ((), (1,))
+    return 0 if one_for_all else node.attr("axis", 1)
 
 
 def _operands(graph: GraphBuilder, node: Node, dtype: str) -> list[Expr]:

@@ -291,10 +291,18 @@ WHERE = OpDef(
     ],
 )
 
+
+def _infer_fma(types: Sequence[Type], attrs: Attrs) -> Type:
+    ranks = {tensor_type(t, f"x{i + 1}").ndim for i, t in enumerate(types)} - {-1}
+    if len(ranks) > 1:
+        raise TypeCheckError(f"x1, x2 and x3 must have one rank, got {', '.join(map(str, types))}")
+    return _infer(_number)(types, attrs)
+
+
 FMA = OpDef(
     "ewise_fma",
     (Operand("x1"), Operand("x2"), Operand("x3")),
-    _infer(_number),
+    _infer_fma,
     elementwise(lambda a, b, c: a * b + c),
     OpKind.POINTWISE,
     compute=pointwise("ewise_fma", lambda attrs, a, b, c: a * b + c),

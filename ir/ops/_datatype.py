@@ -32,7 +32,6 @@ from eqsat.ir.ops._common import (
     gather_from,
     out_dtype,
     require_int,
-    require_rank,
     shape_type,
     tensor,
     tensor_type,
@@ -79,12 +78,11 @@ def _shape_to_tensor_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type
 
 def _infer_tensor_to_shape(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
-    require_rank(x, 1, "x")
+    if x.ndim != 1:
+        raise TypeCheckError(f"x must have one axis, got {x}")
     require_int(x, "x")
     length: Dim | None = None if isinstance(x.shape, UnknownShape) else x.shape[0]
-    if length is not None and not isinstance(length, int):
-        raise TypeCheckError(f"the length of x must be a number, got {x}")
-    return ShapeType(UnknownShape(-1 if length is None else length))
+    return ShapeType(UnknownShape(length if isinstance(length, int) else -1))
 
 
 DATATYPE: tuple[OpDef, ...] = (

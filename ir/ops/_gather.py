@@ -23,7 +23,7 @@ from eqsat.ir._op import (
     Sample,
 )
 from eqsat.ir._tir import Cast, IntImm, PrimExpr, Select, binary, const
-from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import UNKNOWN_DTYPE, TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     axis_attr,
@@ -85,8 +85,14 @@ def _index_depth(indices: TensorType, what: str) -> int:
 
 def _infer_gather_nd(types: Sequence[Type], attrs: Attrs) -> Type:
     x, indices = tensor_type(types[0], "data"), tensor_type(types[1], "indices")
-    require_int(indices)
     batch = int_attr(attrs, "batch_dims")
+    if indices.dtype not in (UNKNOWN_DTYPE, "int64"):
+        raise TypeCheckError(f"indices must be int64, got {indices}; convert them with astype")
+    if batch < 0:
+        raise TypeCheckError(f"gather_nd: batch_dims must not be negative, got {batch}")
+    places = known_dims(indices)
+    if places is None or (places and isinstance(places[-1], SymDim)):
+        return TensorType(UnknownShape(), x.dtype, x.vdevice)
     depth, dims = _index_depth(indices, "gather_nd"), known_dims(x)
     if dims is None:
         ndim = -1 if x.ndim < 0 else indices.ndim - 1 + x.ndim - batch - depth
@@ -128,8 +134,12 @@ def _gather_nd_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> C
 
 def _infer_index_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
     x, indices = tensor_type(types[0], "data"), tensor_types(types[1], "indices")
+    if not indices:
+        raise TypeCheckError("index_tensor needs at least one tensor of indices")
     for k, t in enumerate(indices):
         require_int(t, f"field {k} of indices")
+        if t.dtype.startswith("uint"):
+            raise TypeCheckError(f"field {k} of indices must have a signed dtype, got {t}")
     dims, places = known_dims(x), broadcast_types(*indices)
     if dims is None or isinstance(places, UnknownShape):
         ndim = (
@@ -176,6 +186,8 @@ def _infer_one_hot(types: Sequence[Type], attrs: Attrs) -> Type:
         raise TypeCheckError(f"on_value and off_value must have one dtype, got {on} and {off}")
     dims, depth = known_dims(indices), attrs["depth"]
     assert isinstance(depth, (int, SymDim))
+    if isinstance(depth, int) and depth < 1:
+        raise TypeCheckError(f"one_hot: depth must be positive, got {depth}")
     if dims is None:
         return TensorType(UnknownShape(indices.ndim + 1 if indices.ndim >= 0 else -1), on)
     axis = normalize_axis(int_attr(attrs, "axis"), len(dims) + 1)

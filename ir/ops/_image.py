@@ -78,13 +78,13 @@ def _resized_type(types: Sequence[Type], attrs: Attrs, letters: str) -> Type:
         require_float(x, "data")
     axes = layout_axes(attrs, "layout", letters)
     dtype = dtype_attr(attrs, "out_dtype", x.dtype)
+    if size.ndim not in (-1, ndim - 2):
+        raise TypeCheckError(f"size must have {ndim - 2} sizes, got {size}")
     dims = known_dims(x)
     if dims is None or isinstance(size.dims, UnknownShape):
         return TensorType(UnknownShape(ndim), dtype, x.vdevice)
-    if len(size.dims) not in (1, ndim - 2):
-        raise TypeCheckError(f"size must have {ndim - 2} sizes, got {size.dims}")
     result = list(dims)
-    for axis, d in zip(axes[2:], _each(size.dims, ndim - 2), strict=True):
+    for axis, d in zip(axes[2:], size.dims, strict=True):
         result[axis] = d
     return TensorType(tuple(result), dtype, x.vdevice)
 

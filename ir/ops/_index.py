@@ -9,7 +9,7 @@ import numpy as np
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, ComputeArg, ComputeResult, OpDef, Operand, OpKind, Sample
 from eqsat.ir._tir import PrimExpr, from_dim
-from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import UNKNOWN_DTYPE, TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     axis_attr,
@@ -190,15 +190,12 @@ def _infer_dynamic_slice(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
     for ty, name in zip(types[1:], ("begin", "end", "strides"), strict=True):
         bound = tensor_type(ty, name)
-        require_rank(bound, 1, name)
-        require_int(bound, name)
+        if bound.dtype not in (UNKNOWN_DTYPE, "int64"):
+            raise TypeCheckError(f"{name} must be int64, got {bound}; convert it with astype")
         length = known_dims(bound)
-        if (
-            length is not None
-            and x.ndim >= 0
-            and isinstance(length[0], int)
-            and length[0] != x.ndim
-        ):
+        if length is None or len(length) != 1 or not isinstance(length[0], int):
+            raise TypeCheckError(f"{name} must be one axis of a known size, got {bound}")
+        if x.ndim >= 0 and length[0] != x.ndim:
             raise TypeCheckError(f"{name} must have one entry per axis of {x}, got {bound}")
     return TensorType(UnknownShape(x.ndim), x.dtype, x.vdevice)
 

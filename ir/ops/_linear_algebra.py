@@ -243,8 +243,8 @@ def _einsum_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comp
 
 def _infer_outer(types: Sequence[Type], attrs: Attrs) -> Type:
     a, b = tensor_type(types[0], "x1"), tensor_type(types[1], "x2")
-    require_rank(a, 1, "x1")
-    require_rank(b, 1, "x2")
+    if (a.ndim, b.ndim) != (1, 1):
+        raise TypeCheckError(f"outer needs tensors of one axis, got {a} and {b}")
     x, y = known_dims(a), known_dims(b)
     shape = UnknownShape(2) if x is None or y is None else (x[0], y[0])
     return TensorType(shape, same_dtype(a, b), a.vdevice)

@@ -217,10 +217,11 @@ def _softmax_op(
 def _infer_prelu(types: Sequence[Type], attrs: Attrs) -> Type:
     x, alpha = tensor_type(types[0], "data"), tensor_type(types[1], "alpha")
     same_dtype(x, alpha)
+    require_float(x, "data")
     require_rank(alpha, 1, "alpha")
+    axis = axis_attr(attrs, x.ndim) if x.ndim >= 0 else 0
     dims, slopes = known_dims(x), known_dims(alpha)
     if dims is not None and slopes is not None and slopes[0] != 1:
-        axis = axis_attr(attrs, len(dims))
         require_equal(slopes[0], dims[axis], f"prelu: one slope per element of axis {axis}")
     return x
 

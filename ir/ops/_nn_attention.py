@@ -33,7 +33,6 @@ from eqsat.ir.ops._common import (
     known_dims,
     require_equal,
     require_float,
-    require_rank,
     same_dtype,
     tensor,
     tensor_type,
@@ -53,7 +52,8 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     same_dtype(q, k, v)
     require_float(q, "query")
     for t, name in ((q, "query"), (k, "key"), (v, "value")):
-        require_rank(t, 4, f"{name} (batch, sequence, heads, size)")
+        if t.ndim != 4:
+            raise TypeCheckError(f"{name} must be (batch, sequence, heads, size), got {t}")
     if attrs["causal_mask"] not in MASKS:
         raise TypeCheckError(f"causal_mask must be one of {MASKS}, got {attrs['causal_mask']!r}")
     if attrs["window_size"] is not None and attrs["causal_mask"] is None:

@@ -19,7 +19,7 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import Reduce, compute, reduce, reduce_axis
 from eqsat.ir._tir import PrimExpr, conjunction, const, equal, from_dim, select
-from eqsat.ir._types import TensorType, Type, UnknownShape
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     dtype_attr,
@@ -55,6 +55,8 @@ def _infer(rank: int, *, transposed: bool) -> Callable[[Sequence[Type], Attrs], 
     def infer(types: Sequence[Type], attrs: Attrs) -> Type:
         x, w = tensor_type(types[0], "data"), tensor_type(types[1], "weight")
         dtype = product_dtype(attrs, x, w)
+        if (groups := int_attr(attrs, "groups")) < 1:
+            raise TypeCheckError(f"groups must be at least 1, got {groups}")
         require_rank(x, rank + 2, "data")
         require_rank(w, rank + 2, "weight")
         data, kernel, out = _layouts(attrs, rank)

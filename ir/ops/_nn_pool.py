@@ -20,7 +20,7 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import Reduce, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, const, from_dim, select
-from eqsat.ir._types import TensorType, Type, UnknownShape
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     bool_attr,
@@ -57,10 +57,10 @@ def _infer(rank: int) -> Callable[[Sequence[Type], Attrs], Type]:
         x = tensor_type(types[0], "data")
         require_rank(x, rank + 2, "data")
         data, out = _layouts(attrs, rank)
+        w, taps = window(attrs, rank), ints(attrs["pool_size"], rank, "pool_size")
         dims = known_dims(x)
         if dims is None:
             return TensorType(UnknownShape(rank + 2), x.dtype, x.vdevice)
-        w, taps = window(attrs, rank), ints(attrs["pool_size"], rank, "pool_size")
         result = list(dims)
         for k, a in enumerate(out[:2]):
             result[a] = dims[data[k]]
@@ -281,7 +281,10 @@ def _avg_pool(rank: int) -> OpDef:
 def _adaptive_sizes(attrs: Attrs, sizes: Sequence[Dim]) -> tuple[Dim, ...]:
     if attrs["output_size"] is None:
         return tuple(sizes)
-    return ints(attrs["output_size"], len(sizes), "output_size")
+    given, rank = attrs["output_size"], len(sizes)
+    if isinstance(given, tuple) and len(given) not in ((1, 2) if rank == 2 else (rank,)):
+        raise TypeCheckError(f"output_size must be {len(sizes)} integers, got {given!r}")
+    return ints(given, len(sizes), "output_size")
 
 
 def _infer_adaptive(rank: int) -> Callable[[Sequence[Type], Attrs], Type]:

@@ -47,6 +47,9 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "data")
     mode = str_attr(attrs, "pad_mode", *_MODES)
     dims = known_dims(x)
+    if x.ndim < 0:
+        raise TypeCheckError(f"the rank of data must be known, got {x}")
+    _widths(attrs, x.ndim)
     if dims is None:
         return TensorType(UnknownShape(x.ndim), x.dtype, x.vdevice)
     widths = _widths(attrs, len(dims))

@@ -47,13 +47,17 @@ def _check(types: Sequence[Type], attrs: Attrs) -> TensorType:
     data, scale, zero = (tensor_type(t, o.name) for t, o in zip(types, _OPERANDS, strict=True))
     require_float(scale, "scale")
     require_int(zero, "zero_point")
+    if data.ndim < 0:
+        raise TypeCheckError(f"the rank of data must be known, got {data}")
+    axis = axis_attr(attrs, data.ndim) if data.ndim else 0
     dims = known_dims(data)
     for ty, name in ((scale, "scale"), (zero, "zero_point")):
         if ty.ndim > 1:
             raise TypeCheckError(f"{name} must be a scalar or have one axis, got {ty}")
         sizes = known_dims(ty)
-        if sizes and dims is not None and sizes[0] != 1:
-            axis = axis_attr(attrs, len(dims))
+        if sizes and sizes[0] != 1 and not data.ndim:
+            raise TypeCheckError(f"{name} of a scalar must be a scalar, got {ty}")
+        if sizes and dims and sizes[0] != 1:
             require_equal(sizes[0], dims[axis], f"{name}: one per element of axis {axis}")
     return data
 
@@ -71,8 +75,8 @@ def _infer_dequantize(types: Sequence[Type], attrs: Attrs) -> Type:
     data = _check(types, attrs)
     require_int(data, "data")
     dtype = dtype_attr(attrs, "out_dtype", "float32")
-    if not is_float(dtype):
-        raise TypeCheckError(f"dequantize gives floats, not {dtype}")
+    if not is_float(dtype) or dtype == "float64":
+        raise TypeCheckError(f"dequantize gives floats of at most 32 bits, not {dtype}")
     return TensorType(data.shape, dtype, data.vdevice)
 
 

@@ -164,11 +164,13 @@ def _slice_scatter_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) 
 
 def _infer_pixel_shuffle(types: Sequence[Type], attrs: Attrs) -> Type:
     x, r = tensor_type(types[0], "data"), int_attr(attrs, "upscale_factor")
+    if r < 1:
+        raise TypeCheckError(f"pixel_shuffle: upscale_factor must be positive, got {r}")
+    if x.ndim < 3:
+        raise TypeCheckError(f"pixel_shuffle needs at least 3 axes, got {x}")
     dims = known_dims(x)
     if dims is None:
         return retyped(x, UnknownShape(x.ndim))
-    if len(dims) < 3:
-        raise TypeCheckError(f"pixel_shuffle needs at least 3 axes, got {x}")
     c, h, w = dims[-3:]
     require_equal(c % (r * r), 0, f"pixel_shuffle: the channels {c} modulo {r * r}")
     return retyped(x, (*dims[:-3], c // (r * r), h * r, w * r))
@@ -195,8 +197,9 @@ def _pixel_shuffle_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) 
 
 def _infer_meshgrid(types: Sequence[Type], attrs: Attrs) -> Type:
     parts = tensor_types(types[0], "tensors")
-    if any(t.ndim not in (-1, 0, 1) for t in parts):
-        raise TypeCheckError("meshgrid needs tensors of one axis")
+    if not parts or any(t.ndim not in (-1, 1) for t in parts):
+        raise TypeCheckError("meshgrid needs tensors of one axis, at least one")
+    same_dtype(*parts)
     shapes = [known_dims(t) for t in parts]
     if any(s is None for s in shapes):
         return TupleType(tuple(retyped(t, UnknownShape(len(parts))) for t in parts))

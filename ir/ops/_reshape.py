@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     gather_from,
@@ -39,7 +40,6 @@ from eqsat.ir.ops._common import (
 from eqsat.shapes import (
     Equal,
     Proof,
-    Shape,
     broadcast,
     expand_dims,
     normalize_axes,
@@ -88,17 +88,17 @@ def _infer_expand_dims(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _infer_flatten(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
-    dims = known_dims(x)
+    dims = () if x.ndim == 0 else known_dims(x)
     return retyped(x, UnknownShape(1) if dims is None else (product(dims),))
 
 
 def _infer_batch_flatten(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "data")
+    if x.ndim in (0, 1):
+        raise TypeCheckError(f"batch_flatten needs at least two axes, got {x}")
     dims = known_dims(x)
     if dims is None:
         return retyped(x, UnknownShape(2))
-    if not dims:
-        raise TypeCheckError("batch_flatten needs at least one axis, got a scalar")
     return retyped(x, (dims[0], product(dims[1:])))
 
 
@@ -111,9 +111,12 @@ def _axes_order(attrs: Attrs, ndim: int) -> tuple[int, ...]:
 def _infer_permute(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
     dims = known_dims(x)
-    if dims is None:
-        return retyped(x, UnknownShape(x.ndim))
-    return retyped(x, permute(dims, _axes_order(attrs, len(dims))))
+    if x.ndim < 0:
+        return x
+    order = _axes_order(attrs, x.ndim)
+    if sorted(order) != list(range(x.ndim)):
+        raise TypeCheckError(f"axes must name each of the {x.ndim} axes of {x} once, got {order}")
+    return x if dims is None else retyped(x, permute(dims, order))
 
 
 def _permute_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -138,21 +141,14 @@ def _infer_squeeze(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
     axes = None if attrs["axis"] is None else ints(attrs["axis"], name="axis")
     dims = known_dims(x)
+    if axes is not None and x.ndim >= 0:
+        normalize_axes(axes, x.ndim)
     if dims is None:
         unknown = axes is None or x.ndim < 0
         return retyped(x, UnknownShape(-1 if unknown else x.ndim - len(axes or ())))
-    if axes is None:
-        _require_decided(x, dims)
+    if axes is None and any(prove(Equal(d, 1)) is Proof.UNKNOWN for d in dims):
+        return retyped(x, UnknownShape())  # a size may be 1 or not, so the rank is not known
     return retyped(x, squeeze(dims, axes))
-
-
-def _require_decided(x: TensorType, dims: Shape) -> None:
-    """Raise where a size may or may not be 1, so that the rank of a squeeze is not known."""
-    for axis, d in enumerate(dims):
-        if prove(Equal(d, 1)) is Proof.UNKNOWN:
-            raise TypeCheckError(
-                f"squeeze of {x}: axis {axis} may be 1 or not; name the axes to remove"
-            )
 
 
 def _squeeze(x: Array, *, axis: int | tuple[int, ...] | None) -> Array:
@@ -223,7 +219,7 @@ RESHAPE: tuple[OpDef, ...] = (
         "reshape",
         (Operand("x"), _SHAPE),
         _infer_reshape,
-        np.reshape,
+        lambda x, shape: np.reshape(x, cast("tuple[int, ...]", reshape(x.shape, shape))),
         OpKind.VIEW,
         compute=_reindexed,
         onnx=("Reshape",),
@@ -235,6 +231,7 @@ RESHAPE: tuple[OpDef, ...] = (
             Sample(((6, 4, 5), ("shape", (2, 12, 5))), {}, ("float16",)),
             Sample(((4, 6), ("shape", (3, 8)))),
             Sample(((0, 3), ("shape", (3, 0, 2)))),
+            Sample(((2, 6, 4), ("shape", (0, 2, 3, -1)))),
             Sample((("b", "n", 12), ("shape", ("b", "n", 3, 4)))),
             Sample((("b", "n", 3, 4), ("shape", ("b * n", 12)))),
             Sample((("n", 4), ("shape", (2, -1)))),
@@ -266,6 +263,6 @@ RESHAPE: tuple[OpDef, ...] = (
         OpKind.VIEW,
         compute=_reindexed,
         onnx=("Flatten",),
-        samples=lambda: [Sample(((2, 3, 4),)), Sample(((3,),)), Sample((("n", 2, 2),))],
+        samples=lambda: [Sample(((2, 3, 4),)), Sample(((3, 0),)), Sample((("n", 2, 2),))],
     ),
 )

@@ -242,8 +242,13 @@ def _scatter_nd_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> 
 
 def _infer_index_put(types: Sequence[Type], attrs: Attrs) -> Type:
     x, values = tensor_type(types[0], "data"), tensor_type(types[2], "values")
-    for k, t in enumerate(tensor_types(types[1], "indices")):
+    indices = tensor_types(types[1], "indices")
+    for k, t in enumerate(indices):
         require_int(t, f"field {k} of indices")
+        if t.ndim == 0:
+            raise TypeCheckError(f"index_put: field {k} of indices must have an axis, got {t}")
+    if x.ndim not in (-1, len(indices)):
+        raise TypeCheckError(f"index_put needs an index per axis of {x}, got {len(indices)}")
     same_dtype(x, values)
     if x.dtype == "bool" and bool_attr(attrs, "accumulate"):
         raise TypeCheckError(f"bool values are not added up, got {x}")
@@ -301,7 +306,7 @@ SCATTER: tuple[OpDef, ...] = (
             + [
                 Sample(s, {"accumulate": add}, ("float32", "int64", "float32"), ranges={1: (-3, 3)})
                 for add in (False, True)
-                for s in (((3, 4), [(5, 1), (2,)], (5, 2)), ((3, "n"), [("m",)], ("m", 1)))
+                for s in (((3, 4), [(5, 1), (2,)], (5, 2)), ((3, "n"), [("m",), (1,)], ("m",)))
             ]
         ),
     ),

@@ -14,7 +14,7 @@ from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, ComputeArg, ComputeResult, OpDef, Operand, OpKind, Sample
 from eqsat.ir._te import Combiner, Reduce, compute, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, Select, binary, from_dim
-from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import TensorType, TupleType, Type, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     axes_attr,
@@ -145,9 +145,7 @@ def _infer_topk(types: Sequence[Type], attrs: Attrs) -> Type:
     if dims is not None:
         axis = axis_attr(attrs, len(dims))
         size = dims[axis]
-        if isinstance(size, int) and k > size:
-            raise TypeCheckError(f"topk of {k} from an axis of {size} of {x}")
-        count = size if k < 1 else k
+        count = size if k < 1 or (isinstance(size, int) and k > size) else k
         shape = (*dims[:axis], count, *dims[axis + 1 :])
     values = TensorType(shape, x.dtype, x.vdevice)
     places = TensorType(shape, dtype_attr(attrs, "dtype", "int32"), x.vdevice)
@@ -158,7 +156,7 @@ def _topk(
     x: Array, *, k: int, axis: int, ret_type: str, largest: bool, dtype: str
 ) -> Array | tuple[Array, Array]:
     order = _order(x, axis, descending=largest)
-    order = order if k < 1 else np.take(order, range(k), axis)
+    order = order if k < 1 else np.take(order, range(min(k, x.shape[axis])), axis)
     values, places = np.take_along_axis(x, order, axis), order.astype(numpy_dtype(dtype))
     match ret_type:
         case "values":

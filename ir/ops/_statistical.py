@@ -36,7 +36,6 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     dtype_attr,
-    ints,
     known_dims,
     narrow,
     out_dims,
@@ -61,14 +60,15 @@ _ATTRS = (
 def reduced_type(x: TensorType, attrs: Attrs, dtype: str) -> TensorType:
     """Return the type of a reduction of `x` by the attributes `axis` and `keepdims`."""
     keepdims, dims = bool_attr(attrs, "keepdims"), known_dims(x)
+    if attrs["axis"] is None and not keepdims:
+        return TensorType((), dtype, x.vdevice)
+    if x.ndim < 0:
+        return TensorType(UnknownShape(), dtype, x.vdevice)
+    axes = axes_attr(attrs, x.ndim)
+    if len(axes) == x.ndim:
+        return TensorType((1,) * x.ndim if keepdims else (), dtype, x.vdevice)
     if dims is None:
-        axis = attrs["axis"]
-        count = x.ndim if axis is None else len(ints(axis, name="axis"))
-        ndim = -1 if x.ndim < 0 else x.ndim if keepdims else x.ndim - count
-        if x.ndim < 0 and axis is None and not keepdims:
-            ndim = 0
-        return TensorType(UnknownShape(ndim), dtype, x.vdevice)
-    axes = axes_attr(attrs, len(dims))
+        return TensorType(UnknownShape(x.ndim - (0 if keepdims else len(axes))), dtype, x.vdevice)
     kept = [(1 if a in axes else d) for a, d in enumerate(dims) if keepdims or a not in axes]
     return TensorType(tuple(kept), dtype, x.vdevice)
 

@@ -26,7 +26,6 @@ from eqsat.ir import (
     Type,
     TypeCheckError,
     UnknownShape,
-    Var,
     check_well_formed,
     evaluate_te,
     infer_type,
@@ -49,7 +48,6 @@ from eqsat.shapes import (
     is_float,
     numpy_dtype,
     parse_dim,
-    sym,
     symbols,
 )
 
@@ -300,7 +298,6 @@ MISUSES = [
     ("negative", (F32 > 0,), {}, "x must hold numbers"),
     ("std", (F32.astype(np.int32),), {}, "x must have a float dtype"),
     ("masked_fill", (F32.astype(np.uint8), F32 > 0), {"value": -1.0}, "-1.0 is no uint8"),
-    ("squeeze", (Var("x", TensorType((sym("n"), 4), "float32")),), {}, "axis 0 may be 1 or not"),
     ("slice_scatter", (F32, F32), {"start": 0, "end": 2}, "src must have the shape of the slice"),
     ("scatter_nd", (F32, np.zeros((2, 3), np.int64), F32), {}, "must be a number up to 2"),
     ("concat", ([F32, np.zeros((3, 4), np.float32)],), {"axis": 0}, "axis 1 must be equal"),
