@@ -26,7 +26,7 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import compute
 from eqsat.ir._tir import IntImm, PrimExpr, Select, from_dim
-from eqsat.ir._types import ShapeType, TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import UNKNOWN_DTYPE, ShapeType, TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     cast_to,
@@ -37,7 +37,6 @@ from eqsat.ir.ops._common import (
     out_dims,
     reduce_over,
     require_equal,
-    require_int,
     require_rank,
     tensor,
     tensor_type,
@@ -112,7 +111,8 @@ def _size_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comput
 def _infer_reverse(types: Sequence[Type], attrs: Attrs) -> Type:
     x, lengths = tensor_type(types[0], "data"), tensor_type(types[1], "seq_lengths")
     require_rank(lengths, 1, "seq_lengths")
-    require_int(lengths, "seq_lengths")
+    if lengths.dtype not in (UNKNOWN_DTYPE, "int32", "int64"):
+        raise TypeCheckError(f"seq_lengths must be int32 or int64, got {lengths}")
     if x.ndim < 0:
         return x
     _axes(attrs, x.ndim)

@@ -15,10 +15,18 @@ import numpy as np
 
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, OpDef, Operand, OpKind, Sample
-from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import (
+    UNKNOWN_DTYPE,
+    TensorType,
+    TupleType,
+    Type,
+    TypeCheckError,
+    UnknownShape,
+)
 from eqsat.ir.ops._common import (
     Array,
     float_attr,
+    int_attr,
     known_dims,
     require_equal,
     require_float,
@@ -27,8 +35,20 @@ from eqsat.ir.ops._common import (
     str_attr,
     tensor_type,
 )
+from eqsat.shapes import Dim
 
 # get_valid_counts -------------------------------------------------------------------------------
+
+
+def _require_columns(attrs: Attrs, count: Dim, what: str, **widths: int) -> None:
+    """Raise where an index is outside a box of `count` numbers; an id_index below 0 is none."""
+    for name, width in widths.items():
+        first = int_attr(attrs, name)
+        if first < 0 or (isinstance(count, int) and first + width > count):
+            raise TypeCheckError(f"{what}: {name} {first} is outside a box of {count} numbers")
+    place = int_attr(attrs, "id_index")
+    if place < -1 or (isinstance(count, int) and place >= count):
+        raise TypeCheckError(f"{what}: id_index {place} is outside a box of {count} numbers")
 
 
 def _infer_valid_counts(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -36,6 +56,8 @@ def _infer_valid_counts(types: Sequence[Type], attrs: Attrs) -> Type:
     require_rank(x, 3, "data")
     require_float(x, "data")
     dims = known_dims(x)
+    if dims is not None:
+        _require_columns(attrs, dims[2], "get_valid_counts", score_index=1)
 
     def rest(*axes: int, dtype: str) -> TensorType:
         shape = UnknownShape(len(axes)) if dims is None else tuple(dims[a] for a in axes)
@@ -71,7 +93,12 @@ def _infer_nms(types: Sequence[Type], attrs: Attrs) -> Type:
     for t, rank, name in ((x, 3, "data"), (counts, 1, "valid_count"), (places, 2, "indices")):
         require_rank(t, rank, name)
     require_float(x, "data")
+    for t, name in ((counts, "valid_count"), (places, "indices")):
+        if t.dtype not in (UNKNOWN_DTYPE, "int32"):
+            raise TypeCheckError(f"{name} must be int32, got {t}; convert it with astype")
     dims, c, p = known_dims(x), known_dims(counts), known_dims(places)
+    if dims is not None:
+        _require_columns(attrs, dims[2], "non_max_suppression", coord_start=4, score_index=1)
     if dims is not None:
         if c is not None:
             require_equal(c[0], dims[0], "non_max_suppression: a count for each image")

@@ -19,7 +19,6 @@ from eqsat.ir.ops._common import (
     known_dims,
     require_equal,
     require_float,
-    require_rank,
     same_dtype,
     tensor_type,
 )
@@ -33,7 +32,8 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     dtype = same_dtype(q, k, v)
     require_float(q, "queries")
     for t, name in zip((q, k, v), _NAMES[:3], strict=True):
-        require_rank(t, 4, f"{name} (1, total length, heads, size)")
+        if t.ndim != 4:
+            raise TypeCheckError(f"{name} must be (1, total length, heads, size), got {t}")
     for t, name in zip(types[3:], _NAMES[3:], strict=True):
         if isinstance(t, TensorType) and t.dtype not in ("int32", "void"):
             raise TypeCheckError(f"{name} must be int32, got {t}")

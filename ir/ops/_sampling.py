@@ -55,7 +55,10 @@ def _infer_hamming(types: Sequence[Type], attrs: Attrs) -> Type:
     dtype = dtype_attr(attrs, "dtype", "float32")
     if not is_float(dtype):
         raise TypeCheckError(f"hamming_window gives floats, not {dtype}")
-    return TensorType(dims_attr(attrs, "window_size"), dtype)
+    size = dims_attr(attrs, "window_size")
+    if any(isinstance(d, int) and d < 1 for d in size):
+        raise TypeCheckError(f"hamming_window: window_size must be positive, got {size[0]}")
+    return TensorType(size, dtype)
 
 
 def _hamming(
@@ -125,6 +128,8 @@ def _infer_multinomial(types: Sequence[Type], attrs: Attrs) -> Type:
     require_float(prob, "prob")
     require_float(uniform, "uniform_sample")
     require_int(rows, "sample_indices")
+    if rows.dtype.startswith("uint"):
+        raise TypeCheckError(f"sample_indices must have a signed dtype, got {rows}")
     u, r = known_dims(uniform), known_dims(rows)
     if u is None or r is None:
         return TensorType(UnknownShape(2), dtype_attr(attrs, "dtype", "int64"), prob.vdevice)

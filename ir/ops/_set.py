@@ -30,11 +30,12 @@ def _infer_unique(types: Sequence[Type], attrs: Attrs) -> Type:
     ndim = 1 if axis is None else x.ndim
     if x.ndim == 0 and axis is not None:
         raise TypeCheckError("unique along an axis needs a tensor that has one")
-    values = TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
+    one = (1,) if x.ndim == 0 else None  # what a scalar has
+    values = TensorType(one or UnknownShape(ndim), x.dtype, x.vdevice)
     more = [n for n in ("return_index", "return_inverse", "return_counts") if attrs[n]]
     if not more:
         return values
-    positions = TensorType(UnknownShape(1), "int64", x.vdevice)
+    positions = TensorType(one or UnknownShape(1), "int64", x.vdevice)
     return TupleType((values, *[positions] * len(more)))
 
 

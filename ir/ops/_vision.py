@@ -57,6 +57,8 @@ from eqsat.ir.ops._nn_activation import softmax_stages
 def _infer_region(types: Sequence[Type], attrs: Attrs) -> Type:
     x, rois = tensor_type(types[0], "data"), tensor_type(types[1], "rois")
     layout = str_attr(attrs, "layout", "NCHW", "NHWC")
+    if "mode" in attrs:
+        str_attr(attrs, "mode", "avg", "max")
     require_rank(x, 4, "data")
     require_rank(rois, 2, "rois")
     require_float(x, "data")

@@ -70,7 +70,7 @@ def shape_of(sizes: Any) -> Shape:
 
 def attr_of(value: Any, kind: str) -> AttrValue:
     if isinstance(value, str):
-        return value if kind in ("str", "dtype") else parse_dim(value)
+        return parse_dim(value) if kind in ("dim", "dims", "scalar") else value
     return tuple(attr_of(v, kind) for v in value) if isinstance(value, tuple) else value
 
 
@@ -195,8 +195,10 @@ def changed_attr(rng: random.Random, attr: Attr, value: Any) -> AttrValue:
             return tuple(
                 rng.uniform(0, 2) for _ in range(len(value) if isinstance(value, tuple) else 2)
             )
-        case _:
+        case "ints" | "dims":
             return _changed_ints(rng, value)
+        case _:  # a device, an index map: as the sample has it
+            return value
 
 
 def _changed_text(rng: random.Random, value: Any) -> str:
@@ -282,6 +284,8 @@ class Tvm:
     def _attr(self, value: AttrValue, kind: str) -> Any:
         if isinstance(value, tuple):
             return [self._attr(v, kind) for v in value]
+        if kind == "code" and isinstance(value, str):
+            return eval(value)
         if kind == "scalar" and isinstance(value, (int, float)):
             number = self.tvm.tirx.FloatImm if isinstance(value, float) else self.tvm.tirx.IntImm
             return number("float32" if isinstance(value, float) else "int64", value)
