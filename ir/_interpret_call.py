@@ -33,7 +33,7 @@ def run_operator(
     """
     given = [*args, *[None] * (len(op.operands) - len(args))]
     for operand, value in zip(op.operands, given, strict=True):
-        if value is None and not operand.optional:
+        if value is None and not operand.optional and not op.cannot_run:
             raise RuntimeCheckError(f"operand {operand.name} of {op.name} is absent")
     values = [
         list(a) if o.kind is OperandKind.TENSORS and a is not None else a

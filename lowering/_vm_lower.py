@@ -356,6 +356,10 @@ class _FunctionCode:
                 return call_extern(self.code, name, e.args, e.type, var.name)
 
     def _host(self, op: OpDef, e: Call) -> int:
+        if op.cannot_run:
+            raise self.code.error(
+                f"{op.name} has neither native code nor a NumPy meaning: {op.cannot_run}"
+            )
         self.code.on_host(f"{op.name} at {self.code.where} of {self.name}")
         padded = (*e.args, *(NullValue(),) * (len(op.operands) - len(e.args)))
         args, r = self.code.registers(padded), self.code.new()

@@ -603,6 +603,8 @@ else:
 
 
 def test_what_has_no_meaning_at_run_time_is_an_error() -> None:
+    with pytest.raises(LoweringError, match=r"main at r: ccl\.allreduce has neither native code"):
+        compiled(body("r = R.ccl.allreduce(x, 'sum', True)"))
     with pytest.raises(LoweringError, match="must be named by a string"):
         compiled(
             "@R.function(pure=False)\n"
