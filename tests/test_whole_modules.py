@@ -135,9 +135,9 @@ class Module:
 def test_equal_parts_are_saturated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
-    def counted(function: Function, *args: Any) -> Any:
+    def counted(function: Function, *args: Any, **options: Any) -> Any:
         calls.append(function.name)
-        return saturate(function, *args)
+        return saturate(function, *args, **options)
 
     saturate = search.saturate
     monkeypatch.setattr(search, "saturate", counted)
