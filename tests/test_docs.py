@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from eqsat.ir import ALL_OPS
 from eqsat.rules import rules_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +16,18 @@ def test_rules_page(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--update-golden"):
         path.write_text(rules_markdown())
     assert path.read_text() == rules_markdown(), "run ./dev test tests/test_docs.py --update-golden"
+
+
+def test_tutorial_runs() -> None:
+    """Its blocks follow each other in one namespace."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL)
+    assert len(blocks) > 8
+    namespace: dict[str, object] = {}
+    try:
+        for block in blocks:
+            exec(compile(block, "docs/tutorial.md", "exec"), namespace)
+    finally:
+        ALL_OPS.remove("tutorial.mish")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/control_flow.md"])
