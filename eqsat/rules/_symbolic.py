@@ -67,7 +67,7 @@ def specialize_built(term: Built, sizes: Sizes) -> Built:
     """
     match term:
         case BuiltVar():
-            return BuiltVar(term.name, _type(term.type, sizes))
+            return BuiltVar(term.name, specialize_type(term.type, sizes))
         case BuiltNumber():
             return term
         case BuiltField():
@@ -108,11 +108,12 @@ def _dims(dims: Shape, sizes: Sizes) -> Shape:
     return tuple(evaluate(d, sizes) for d in dims)
 
 
-def _type(ty: Type, sizes: Sizes) -> Type:
+def specialize_type(ty: Type, sizes: Sizes) -> Type:
+    """Return the type with the sizes for the symbols."""
     match ty:
         case TensorType():
             return TensorType(_dims(ty.dims, sizes), ty.dtype)
         case TupleType():
-            return TupleType(tuple(_type(f, sizes) for f in ty.fields))
+            return TupleType(tuple(specialize_type(f, sizes) for f in ty.fields))
         case _:
             return ty

@@ -33,7 +33,13 @@ from eqsat.rules._resolve import (
 )
 from eqsat.rules._rule import Accuracy, Condition, Rule, types_agree
 from eqsat.rules._sample import Instance, Sampler
-from eqsat.rules._symbolic import resize, specialize, specialize_built, with_symbols
+from eqsat.rules._symbolic import (
+    resize,
+    specialize,
+    specialize_built,
+    specialize_type,
+    with_symbols,
+)
 from eqsat.rules._terms import Term
 from eqsat.shapes import NO_FACTS, EqsatError, Facts
 
@@ -317,12 +323,13 @@ class _Check:
         if not all(same_type(a.type, b.type, facts) for a, b in zip(left, other, strict=True)):
             return
         self.symbolic += not failed
-        self._try_resized(instance.lhs, symbols, other, failed or "")
+        self._try_resized(instance.lhs, symbols, left, other, failed or "")
 
     def _try_resized(
         self,
         lhs: tuple[Term, ...],
         symbols: Bindings,
+        left: tuple[Built, ...],
         right: tuple[Built, ...],
         failed: str,
     ) -> None:
@@ -331,6 +338,11 @@ class _Check:
         built = _meaningful(lhs, bindings)
         if built is None:  # the left side has no meaning for these sizes
             return
+        if not all(
+            same_type(a.type, specialize_type(b.type, sizes))
+            for a, b in zip(built, left, strict=True)
+        ):
+            return  # a size that became 0 reads as "keep this axis" in a reshape
         difference = self._difference(
             bindings, built, lambda: [specialize_built(b, sizes) for b in right]
         )

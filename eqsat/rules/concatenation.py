@@ -70,15 +70,6 @@ def _axis_before(x: Known, permutation: AttrValue, axis: AttrValue) -> int:
 
 
 @concatenation.rule(source=VIEWS)
-def concat_of_permuted(x: Tensor, y: Tensor, p: IntsAttr, k: IntAttr) -> Sides:
-    both = ops.concat([x, y], axis=compute(_axis_before, x, p, k))
-    return (
-        ops.concat([ops.permute_dims(x, axes=p), ops.permute_dims(y, axes=p)], axis=k),
-        ops.permute_dims(both, axes=p),
-    )
-
-
-@concatenation.rule(source=VIEWS)
 def concat_of_three_permuted(x: Tensor, y: Tensor, z: Tensor, p: IntsAttr, k: IntAttr) -> Sides:
     parts = [ops.permute_dims(each, axes=p) for each in (x, y, z)]
     joined = ops.concat([x, y, z], axis=compute(_axis_before, x, p, k))
