@@ -150,9 +150,27 @@ def axes(rng: Random, name: str, rank: int, dims: tuple[int, ...]) -> AttrValue:
     return tuple(a - rank if rng.random() < 0.4 else a for a in chosen)
 
 
+def repeats(rng: Random, rank: int) -> AttrValue:
+    """Return how often each of the last axes is repeated: often once, now and then one more."""
+    count = rng.choice((rank, rank, max(rank - 1, 0), rank + 1))
+    return tuple(rng.choice((1, 1, 1, 2)) for _ in range(count))
+
+
 def pad_width(rng: Random, rank: int) -> AttrValue:
     """Return padding, often none or only on the last two of four axes."""
     if rng.random() < 0.3:
         return (0,) * (2 * rank)
     quiet = 4 if rank == 4 and rng.random() < 0.8 else 0
     return (*(0,) * quiet, *(rng.choice((0, 1, 2)) for _ in range(2 * rank - quiet)))
+
+
+CUTS = frozenset(
+    (
+        *(("strided_slice", name) for name in ("begin", "end", "strides")),
+        *(("slice_scatter", name) for name in ("start", "end", "step")),
+    )
+)
+"""(operator, attribute) of what is drawn with the sizes of the tensor in view."""
+
+BY_RANK = {"pad_width": pad_width, "repeats": repeats}
+"""Attributes that are drawn from the rank alone."""

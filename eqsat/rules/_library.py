@@ -20,12 +20,13 @@ from eqsat.rules.indexing import indexing
 from eqsat.rules.linearity import linearity
 from eqsat.rules.mixed_precision import half_precision, mixed_precision
 from eqsat.rules.movement import movement
-from eqsat.rules.products import merged_products, products
+from eqsat.rules.products import linear_layers, merged_products, products
 from eqsat.rules.quantized import quantized
-from eqsat.rules.reductions import reductions
+from eqsat.rules.reductions import merged_reductions, reductions
 from eqsat.rules.ring import ring
 from eqsat.rules.sinking import sinking
 from eqsat.rules.spelling import spelling
+from eqsat.rules.uniform import uniform
 from eqsat.shapes import EqsatError
 
 ALL_RULE_SETS: tuple[RuleSet, ...] = (
@@ -35,8 +36,10 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     spelling,
     clamps,
     composites,
+    linear_layers,
     attention,
     movement,
+    uniform,
     sinking,
     indexing,
     concatenation,
@@ -47,6 +50,7 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     blocks,
     merged_products,
     merged_convolutions,
+    merged_reductions,
 )
 
 """The rule sets that `optimize` uses unless told otherwise."""

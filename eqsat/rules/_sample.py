@@ -18,7 +18,9 @@ from eqsat.ir import (
     op,
 )
 from eqsat.rules._draw import (
+    BY_RANK,
     CHOICES,
+    CUTS,
     DTYPES,
     FLOATS,
     INTEGERS,
@@ -31,7 +33,6 @@ from eqsat.rules._draw import (
     by_kind,
     full_target,
     held_by,
-    pad_width,
     permutation,
     reshape_target,
     size,
@@ -295,7 +296,7 @@ class Sampler:
                 raise AssertionError(f"{name} has an operand that cannot be matched")
 
     def _target(self, name: str, ty: Type) -> Shape:
-        if name == "full":
+        if name in ("full", "ones", "zeros"):
             return full_target(self.rng, self.base)
         assert isinstance(ty, TensorType)
         dims = tuple(d for d in ty.dims if isinstance(d, int))
@@ -323,14 +324,12 @@ class Sampler:
                 return axes(self.rng, term.op, rank, dims)
             case "indices_or_sections":
                 return self._sections(dims, term)
-            case "begin" | "end" if term.op == "strided_slice":
-                return self._bounds(name, dims, term)
+            case _ if (term.op, name) in CUTS:
+                return self._cut(name, dims, term)
             case "end" | "step" if term.op == "arange":
                 return self.rng.choice((1, 1, 2, 3) if name == "step" else (1, 2, 3, 4))
-            case "strides" if term.op == "strided_slice":
-                return self._slice_strides(term)
-            case "pad_width":
-                return pad_width(self.rng, rank)
+            case _ if name in BY_RANK:
+                return BY_RANK[name](self.rng, rank)
             case "dtype" | "out_dtype":
                 return self._some_dtype(term.op)
             case _ if name in CHOICES:
@@ -344,6 +343,11 @@ class Sampler:
         if name == "dequantize":
             return self.rng.choice(("float32", "float32", "float32", "float16", "float64"))
         return self.rng.choice((self.dtype, self.cast, self.rng.choice((*DTYPES, *NARROW))))
+
+    def _cut(self, name: str, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
+        if term.op == "slice_scatter":
+            return self._written(name, dims, term)
+        return self._slice_strides(term) if name == "strides" else self._bounds(name, dims, term)
 
     def _slice_strides(self, term: OpTerm) -> AttrValue:
         sliced = self._concrete(dict(term.attrs)["axes"])
@@ -393,6 +397,13 @@ class Sampler:
             d + self.rng.choice((0, 0, 5)) if whole else self.rng.randint(0, d) for d in sizes
         )
 
+    def _written(self, name: str, dims: tuple[int, ...], term: OpTerm) -> AttrValue:
+        axis = self._concrete(dict(term.attrs)["axis"])
+        extent = dims[axis] if isinstance(axis, int) else 0
+        if self.rng.random() < 0.6:
+            return {"start": 0, "end": extent, "step": 1}[name]
+        return self.rng.choice((1, 2)) if name == "step" else self.rng.randint(0, extent)
+
 
 def _are_axes(value: AttrValue, rank: int) -> bool:
     return isinstance(value, tuple) and all(isinstance(v, int) and -rank <= v < rank for v in value)
@@ -404,6 +415,8 @@ def _rank_and_dims(types: list[Type]) -> tuple[int, tuple[int, ...]]:
     first = types[0]
     if isinstance(first, TupleType):
         first = first.fields[0]
+    if isinstance(first, ShapeType):  # what is created, with any value
+        return 0, ()
     assert isinstance(first, TensorType)
     return first.ndim, tuple(d for d in first.dims if isinstance(d, int))
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
     Dims,
@@ -11,11 +13,13 @@ from eqsat.rules._language import (
     Float,
     FloatAttr,
     Number,
+    Pattern,
     ScalarAttr,
     Sides,
     Tensor,
     compute,
     ops,
+    tensor,
 )
 from eqsat.rules._predicates import is_constant, is_not_constant
 from eqsat.rules._resolve import Known
@@ -28,6 +32,8 @@ from eqsat.rules._rule import (
     types_agree,
 )
 from eqsat.shapes import is_float, is_int, is_signed, itemsize, max_value
+
+Integer = Annotated[Pattern, tensor(dtype="int")]
 
 algebra = RuleSet("algebra", Phase.SIMPLIFY)
 constants = RuleSet("constants", Phase.SIMPLIFY)
@@ -106,6 +112,41 @@ def where_false(x: Tensor, y: Tensor) -> Sides:
 @algebra.rule(source="case distinction")
 def where_of_logical_not(c: Tensor, x: Tensor, y: Tensor) -> Sides:
     return ops.where(ops.logical_not(c), x, y), ops.where(c, y, x)
+
+
+# --- integers -------------------------------------------------------------------------------
+
+ROUNDED = "an integer is its own rounding"
+
+
+@algebra.rule(source=ROUNDED)
+def ceil_of_integers(x: Integer) -> Sides:
+    return ops.ceil(x), x
+
+
+@algebra.rule(source=ROUNDED)
+def floor_of_integers(x: Integer) -> Sides:
+    return ops.floor(x), x
+
+
+@algebra.rule(source=ROUNDED)
+def round_of_integers(x: Integer) -> Sides:
+    return ops.round(x), x
+
+
+@algebra.rule(source=ROUNDED)
+def trunc_of_integers(x: Integer) -> Sides:
+    return ops.trunc(x), x
+
+
+@algebra.rule(source="ring axioms; not so for NaN and infinity", when=[types_agree])
+def integers_times_zero(x: Integer) -> Sides:
+    return x * 0, ops.zeros_like(x)
+
+
+@algebra.rule(source=FIELD, when=[types_agree])
+def add_zeros_like(x: Tensor, y: Tensor) -> Sides:
+    return x + ops.zeros_like(y), x
 
 
 # --- rectifiers -----------------------------------------------------------------------------

@@ -91,6 +91,17 @@ def boundaries(x: Known, sections: AttrValue, axis: AttrValue) -> tuple[int, ...
 
 
 @predicate
+def splits_in_one(sections: AttrValue) -> bool:
+    """The split has one part."""
+    return sections in (1, ())
+
+
+@concatenation.rule(source=CONCAT, when=[splits_in_one("i")])
+def split_in_one_part(x: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
+    return ops.split(x, indices_or_sections=i, axis=k)[0], x
+
+
+@predicate
 def splits_in_two(x: Known, sections: AttrValue, axis: AttrValue) -> bool:
     """The split has two parts."""
     cuts = boundaries(x, sections, axis)
@@ -135,6 +146,36 @@ def first_part_of_concat(x: Tensor, y: Tensor, i: SectionsAttr, k: IntAttr) -> S
 @concatenation.rule(source=CONCAT, when=[cuts_behind("x", "y", "i", "k")])
 def second_part_of_concat(x: Tensor, y: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
     return ops.split(ops.concat([x, y], axis=k), indices_or_sections=i, axis=k)[1], y
+
+
+@predicate
+def cuts_between(x: Known, y: Known, z: Known, sections: AttrValue, axis: AttrValue) -> bool:
+    """A split of [x, y, z] cuts where x and where y ends."""
+    (a,) = int_tuple(axis)
+    first, second, third = (t.dims[a % t.ndim] for t in (x, y, z))
+    if isinstance(sections, int):
+        return sections == 3 and all(x.proves(Equal(first, d)) for d in (second, third))
+    cuts = int_tuple(sections)
+    ends = (first, first + second)
+    return len(cuts) == 2 and all(x.proves(Equal(*pair)) for pair in zip(cuts, ends, strict=True))
+
+
+OF_THREE = (cuts_between("x", "y", "z", "i", "k"),)
+
+
+@concatenation.rule(source=CONCAT, when=OF_THREE)
+def first_part_of_three(x: Tensor, y: Tensor, z: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
+    return ops.split(ops.concat([x, y, z], axis=k), indices_or_sections=i, axis=k)[0], x
+
+
+@concatenation.rule(source=CONCAT, when=OF_THREE)
+def second_part_of_three(x: Tensor, y: Tensor, z: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
+    return ops.split(ops.concat([x, y, z], axis=k), indices_or_sections=i, axis=k)[1], y
+
+
+@concatenation.rule(source=CONCAT, when=OF_THREE)
+def third_part_of_three(x: Tensor, y: Tensor, z: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
+    return ops.split(ops.concat([x, y, z], axis=k), indices_or_sections=i, axis=k)[2], z
 
 
 # --- slices ---------------------------------------------------------------------------------
@@ -232,6 +273,36 @@ def slice_of_concat_is_second(
 ) -> Sides:
     both = ops.concat([x, y], axis=k)
     return ops.strided_slice(both, axes=a, begin=b, end=e, strides=s, assume_inbound=i), y
+
+
+@predicate
+def stays_in_first(
+    x: Known, axes: AttrValue, begin: AttrValue, end: AttrValue, axis: AttrValue
+) -> bool:
+    """The slice of [x, y] along the concatenated axis reads x alone."""
+    (a,), cut = int_tuple(axis), int_tuple(axes)
+    if len(cut) != 1 or cut[0] % x.ndim != a % x.ndim:
+        return False
+    ((b, e, size),) = _starts_ends(x, axes, begin, end)
+    return all(x.proves(LessEqual(*pair)) for pair in ((0, b), (b, e), (e, size)))
+
+
+@concatenation.rule(source=CONCAT, when=[stays_in_first("x", "a", "b", "e", "k")])
+def slice_of_concat_in_first(
+    x: Tensor,
+    y: Tensor,
+    a: IntsAttr,
+    b: DimsAttr,
+    e: DimsAttr,
+    s: DimsAttr,
+    i: BoolAttr,
+    k: IntAttr,
+) -> Sides:
+    both = ops.concat([x, y], axis=k)
+    return (
+        ops.strided_slice(both, axes=a, begin=b, end=e, strides=s, assume_inbound=i),
+        ops.strided_slice(x, axes=a, begin=b, end=e, strides=s, assume_inbound=i),
+    )
 
 
 # --- split of pointwise ---------------------------------------------------------------------

@@ -14,6 +14,7 @@ from eqsat.rules._language import (
     IntAttr,
     IntsAttr,
     Number,
+    Pattern,
     ScalarAttr,
     Sides,
     StrAttr,
@@ -21,17 +22,19 @@ from eqsat.rules._language import (
     attr,
     compute,
     ops,
+    tensor,
 )
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import Phase, RuleSet, predicate
 from eqsat.rules.concatenation import as_dims, steps_by_one
 from eqsat.rules.movement import full_permutation, int_tuple
-from eqsat.shapes import Dim, LessEqual, Shape, dim_min
+from eqsat.shapes import Dim, Equal, LessEqual, Positive, Shape, dim_min
 
 indexing = RuleSet("indexing", Phase.SIMPLIFY)
 
 SLICE = "definition of a slice"
 DimsAttr = Annotated[AttrVar, attr("dims")]
+Indices = Annotated[Pattern, tensor(dtype="int")]
 
 
 # --- slices of slices -----------------------------------------------------------------------
@@ -237,4 +240,42 @@ def take_of_range_is_slice(
         ops.strided_slice(
             x, axes=compute(_only_axis, x, k), begin=compute(_one_dim, b), end=compute(_one_dim, e)
         ),
+    )
+
+
+# --- scatters that are choices --------------------------------------------------------------
+
+
+@predicate
+def is_once_per_row(x: Known, i: Known, axis: AttrValue) -> bool:
+    """There is one index for each row along the axis, which is not empty."""
+    a = _axis(x, axis)
+    if a is None or i.ndim != x.ndim or not x.proves(Positive(x.dims[a])):
+        return False
+    wanted = tuple(1 if n == a else d for n, d in enumerate(x.dims))
+    return all(x.proves(Equal(d, e)) for d, e in zip(i.dims, wanted, strict=True))
+
+
+def _extent(x: Known, axis: AttrValue) -> Dim | None:
+    a = _axis(x, axis)
+    return None if a is None else x.dims[a]
+
+
+def _along(x: Known, axis: AttrValue) -> Shape | None:
+    a = _axis(x, axis)
+    return None if a is None else tuple(d if n == a else 1 for n, d in enumerate(x.dims))
+
+
+@indexing.rule(
+    source="a write at one position of each row is a choice for each element",
+    when=[is_once_per_row("x", "i", "k")],
+)
+def scatter_of_one_per_row_is_where(x: Tensor, i: Indices, u: Tensor, k: IntAttr) -> Sides:
+    positions = ops.arange(start=0, end=compute(_extent, x, k), step=1, dtype="int64")
+    is_hit = ops.equal(
+        ops.take(positions, i, axis=0, mode="fast"), ops.reshape(positions, compute(_along, x, k))
+    )
+    return (
+        ops.scatter_elements(x, i, u, axis=k, reduction="update"),
+        ops.where(is_hit, u, x),
     )

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
     Dims,
     Float,
+    IntAttr,
     IntsAttr,
     Number,
     Sides,
     Tensor,
+    attr,
     compute,
     ops,
 )
@@ -23,6 +27,7 @@ from eqsat.rules._rule import (
     predicate,
     types_agree,
 )
+from eqsat.rules._terms import AttrVar
 from eqsat.shapes import (
     Equal,
     Proof,
@@ -34,6 +39,8 @@ from eqsat.shapes import (
 )
 
 movement = RuleSet("movement", Phase.SIMPLIFY)
+
+DimAttr = Annotated[AttrVar, attr("dim")]
 
 VIEWS = "a view only renames elements"
 BROADCAST = "pointwise operators broadcast by themselves"
@@ -269,3 +276,30 @@ def all_zero(widths: AttrValue) -> bool:
 @movement.rule(source=VIEWS, when=[all_zero("p")])
 def pad_by_nothing(x: Tensor, p: IntsAttr) -> Sides:
     return ops.nn.pad(x, pad_width=p), x
+
+
+# --- repeats and writes ---------------------------------------------------------------------
+
+
+@predicate
+def repeats_once(x: Known, repeats: AttrValue) -> bool:
+    """No axis is repeated, and none is added."""
+    times = int_tuple(repeats)
+    return len(times) <= x.ndim and set(times) <= {1}
+
+
+@movement.rule(source=VIEWS, when=[repeats_once("x", "r")])
+def tile_by_ones(x: Tensor, r: IntsAttr) -> Sides:
+    return ops.tile(x, repeats=r), x
+
+
+@movement.rule(source=VIEWS)
+def repeat_by_one(x: Tensor, k: IntAttr) -> Sides:
+    return ops.repeat(x, repeats=1, axis=k), x
+
+
+@movement.rule(source=VIEWS, when=[types_agree])
+def slice_scatter_of_everything(
+    x: Tensor, y: Tensor, b: DimAttr, e: DimAttr, s: DimAttr, k: IntAttr
+) -> Sides:
+    return ops.slice_scatter(x, y, start=b, end=e, step=s, axis=k), y

@@ -36,6 +36,7 @@ from eqsat.rules._rule import (
 from eqsat.rules._terms import AttrVar
 from eqsat.shapes import Equal, LessEqual, Positive, Proof, Shape, equal_shapes, product
 
+linear_layers = RuleSet("linear_layers", Phase.SIMPLIFY)
 products = RuleSet("products", Phase.EXPLORE)
 merged_products = RuleSet("merged_products", Phase.MERGE)
 
@@ -367,17 +368,20 @@ def query_key_value_merge(
     return (x @ v + a, x @ w + b, x @ u + c), (parts[0], parts[1], parts[2])
 
 
-@products.rule(source="definition of a linear layer")
+LINEAR = "definition of a linear layer"
+
+
+@linear_layers.rule(source=LINEAR)
 def linear_is_product_and_bias(x: Float, w: Float, b: Float) -> Sides:
     return ops.linear(x, w, b), x @ ops.permute_dims(w) + b
 
 
-@products.rule(source="definition of a linear layer")
+@linear_layers.rule(source=LINEAR)
 def linear_without_bias_is_product(x: Float, w: Float) -> Sides:
     return ops.linear(x, w), x @ ops.permute_dims(w)
 
 
-@products.rule(source="definition of a linear layer", when=[swaps_last_two("w", "p")])
+@products.rule(source=LINEAR, when=[swaps_last_two("w", "p")])
 def product_with_transposed_is_linear(x: Rows, w: MatrixNK, p: IntsAttr) -> Sides:
     return x @ ops.permute_dims(w, axes=p), ops.linear(x, w)
 

@@ -28,12 +28,14 @@ from eqsat.rules._rule import (
     Phase,
     RuleSet,
     predicate,
+    profit,
     types_agree,
 )
 from eqsat.rules.movement import full_permutation, int_tuple
 from eqsat.shapes import Equal, Shape, normalize_axes, product
 
 reductions = RuleSet("reductions", Phase.SIMPLIFY)
+merged_reductions = RuleSet("merged_reductions", Phase.MERGE)
 
 NESTED = "a sum over two sets of axes is the sum of sums"
 
@@ -302,3 +304,26 @@ def average_pool_of_all_is_mean(
 @reductions.rule(source="distributive law", numerics=REASSOCIATES, when=[types_agree])
 def sum_of_scaled(x: Tensor, a: IntsAttr, k: BoolAttr, c: Number) -> Sides:
     return ops.sum(x * c, axis=a, keepdims=k), ops.sum(x, axis=a, keepdims=k) * c
+
+
+# --- a reduction that another one begins ----------------------------------------------------
+
+
+@profit
+def reduces_some(x: Known, axes: AttrValue) -> bool:
+    """Some axis is reduced and another is left."""
+    return axes is not None and 0 < len(reduced_axes(x, axes)) < x.ndim
+
+
+@merged_reductions.rule(source=NESTED, when=[reduces_some("x", "a")])
+def max_begun_by_another(x: Tensor, a: IntsAttr, k: BoolAttr) -> Sides:
+    rows = ops.max(x, axis=a, keepdims=k)
+    whole = ops.max(x, axis=None, keepdims=False)
+    return (rows, whole), (rows, ops.max(rows, axis=None, keepdims=False))
+
+
+@merged_reductions.rule(source=NESTED, when=[reduces_some("x", "a")])
+def min_begun_by_another(x: Tensor, a: IntsAttr, k: BoolAttr) -> Sides:
+    rows = ops.min(x, axis=a, keepdims=k)
+    whole = ops.min(x, axis=None, keepdims=False)
+    return (rows, whole), (rows, ops.min(rows, axis=None, keepdims=False))

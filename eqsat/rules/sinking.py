@@ -9,26 +9,33 @@ Always outwards, towards the results: a program has finitely many operators belo
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
+    Dims,
     DtypeAttr,
     Float,
     FloatAttr,
     IntAttr,
     IntsAttr,
+    Pattern,
     ScalarAttr,
     Sides,
     Tensor,
     compute,
     ops,
+    tensor,
 )
 from eqsat.rules._predicates import is_constant, same_rank
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import Phase, RuleSet, predicate
 from eqsat.rules.movement import full_permutation
-from eqsat.shapes import Shape
+from eqsat.shapes import Equal, Shape
 
 sinking = RuleSet("sinking", Phase.SIMPLIFY)
+
+Vector = Annotated[Pattern, tensor("c")]
 
 POINTWISE = "pointwise operators commute with views"
 
@@ -227,3 +234,24 @@ def concat_of_permuted(x: Tensor, y: Tensor, p: IntsAttr, a: IntAttr) -> Sides:
         ops.concat([ops.permute_dims(x, axes=p), ops.permute_dims(y, axes=p)], axis=a),
         ops.permute_dims(joined, axes=p),
     )
+
+
+# --- behind reshapes that keep rows ---------------------------------------------------------
+
+
+@predicate
+def keeps_rows(x: Known, s: Shape, c: Known) -> bool:
+    """The reshape keeps the last axis, which has the size of the vector."""
+    if x.ndim == 0 or not s:
+        return False
+    return all(x.proves(Equal(d, c.dims[0])) for d in (x.dims[-1], s[-1]))
+
+
+@sinking.rule(source=POINTWISE, when=[keeps_rows("x", "s", "c")])
+def add_vector_to_reshaped_rows(x: Tensor, c: Vector, s: Dims) -> Sides:
+    return ops.reshape(x, s) + c, ops.reshape(x + c, s)
+
+
+@sinking.rule(source=POINTWISE, when=[keeps_rows("x", "s", "c")])
+def multiply_reshaped_rows_by_vector(x: Tensor, c: Vector, s: Dims) -> Sides:
+    return ops.reshape(x, s) * c, ops.reshape(x * c, s)

@@ -123,8 +123,8 @@ BINARY: tuple[Row, ...] = (
     ),
     _row(
         "recover_linear: bias",
-        program=program("x @ w + b", b="= 64", **PRODUCT),
-        mechanism=IN_REGISTERS,
+        ("add_vector_to_reshaped_rows",),
+        program("reshape(x @ w, (n, 4, 32)) + b", x="4*n 64", w="= 64 32", b="= 32"),
     ),
 )
 
@@ -212,6 +212,19 @@ CONCATENATED: tuple[Row, ...] = (
         dims={"n": 4096},
     ),
     _row(
+        "group_batch_fusion: batch_linear_lhs",
+        ("parallel_products_merge", "parallel_linear_layers_merge"),
+        program(
+            "[linear(x, u, a), linear(x, v, b)]",
+            x="n 256",
+            u="= 4 256",
+            v="= 2 256",
+            a="= 4",
+            b="= 2",
+        ),
+        dims={"n": 4096},
+    ),
+    _row(
         "grouped_gemm_pass",
         ("parallel_products_merge",),
         program("[tanh(x @ u), exp(x @ v)]", x="n 256", u="= 256 4", v="= 256 4"),
@@ -269,6 +282,11 @@ FOLDED: tuple[Row, ...] = (
         "binary folding: linear, div",
         ("scale_of_product_into_weight", "divide_by_constant"),
         program("(x @ w) / c", c="= + 64", **PRODUCT),
+    ),
+    _row(
+        "binary folding: linear and reshape, add, sub, mul, div",
+        ("multiply_reshaped_rows_by_vector",),
+        program("reshape(x @ w, (n, 4, 64)) * c", x="4*n 64", w="= 64 64", c="= 64"),
     ),
     _row(
         "binary folding: mixed dtypes",

@@ -35,6 +35,23 @@ NO_OPS: tuple[Row, ...] = (
         canonical=True,
     ),
     _row(
+        "remove_noop_ops: slice_scatter",
+        ("slice_scatter_of_everything",),
+        program("exp(slice_scatter(x, y, axis=1, start=0, end=8, step=1))", x="n 8", y="n 8"),
+    ),
+    _row(
+        "remove_noop_ops: repeat",
+        ("tile_by_ones", "repeat_by_one"),
+        program("exp(repeat(tile(x, (1, 1)), 1, axis=0))", x="n 8"),
+        canonical=True,
+    ),
+    _row(
+        "remove_noop_ops: ceil, floor, round, trunc of integers",
+        ("ceil_of_integers", "floor_of_integers", "round_of_integers", "trunc_of_integers"),
+        program("ceil(floor(x)) + round(trunc(y))", x="int32 n 8", y="int32 n 8"),
+        canonical=True,
+    ),
+    _row(
         "remove_noop_ops: constant_pad_nd",
         ("pad_by_nothing",),
         program("exp(nn.pad(x, pad_width=(0, 0, 0, 0)))", x="n 8"),
@@ -97,8 +114,45 @@ VALUES: tuple[Row, ...] = (
     ),
     _row(
         "constant_fold_uniform_value",
-        program=program("x + full((n, 4), 2.0) * 3", x="n 4"),
-        mechanism="fusion: a number is written where it is needed",
+        (
+            "add_full_of_zeros",
+            "subtract_full_of_zeros",
+            "multiply_by_full_of_ones",
+            "divide_by_full_of_ones",
+        ),
+        program("z, e = full((n, 4), 0.0), full((n, 4), 1.0)\nexp(((x + z) * e) / e) - z", x="n 4"),
+        canonical=True,
+    ),
+    _row(
+        "constant_fold_uniform_value: zeros and ones",
+        ("add_zeros", "multiply_by_ones"),
+        program("exp((x + zeros((n, 4))) * ones((n, 4)))", x="n 4"),
+        canonical=True,
+    ),
+    _row(
+        "constant_fold_uniform_value: integers times zero",
+        ("integers_times_zero", "add_zeros_like"),
+        program("y + x * 0", x="int32 n 4", y="int32 n 4"),
+    ),
+    _row(
+        "pointless_cumsum_replacement",
+        ("cumsum_of_full",),
+        program("x + cumsum(full((n, 64), 2.0), axis=1)", x="n 64"),
+    ),
+    _row(
+        "scatter_upon_const_tensor",
+        ("scatter_of_one_per_row_is_where",),
+        program(
+            "z = full((n, 64), 0.0)\n"
+            "x + scatter_elements(z, i, full((n, 1), 1.0), axis=1, reduction='update')",
+            x="n 64",
+            i="int64 n 1",
+        ),
+    ),
+    _row(
+        "register_partial_reduction_pattern",
+        ("max_begun_by_another", "min_begun_by_another"),
+        program("[max(x, axis=1), max(x), min(x, axis=0), min(x)]", x="256 256"),
     ),
     _row(
         "fx_graph_cse",

@@ -38,6 +38,12 @@ ROWS: tuple[Row, ...] = (
         canonical=True,
     ),
     _row(
+        "remove_split_with_size_one_pass",
+        ("split_in_one_part",),
+        program("exp(split(x, 1, axis=1)[0])", x="n 8"),
+        canonical=True,
+    ),
+    _row(
         "merge_splits_pass",
         program=program(
             "p = split(x, (8,), axis=1)\nq = split(p[1], 2, axis=1)\nexp(q[0]) + tanh(p[0]) + q[1]",
@@ -146,5 +152,23 @@ ROWS: tuple[Row, ...] = (
             y="n 8",
         ),
         canonical=True,
+    ),
+    _row(
+        "cat_splitwithsizes_replace: three parts",
+        ("first_part_of_three", "second_part_of_three", "third_part_of_three"),
+        program(
+            "p = split(concat([x, y, z], axis=1), (8, 16), axis=1)\nexp(p[0]) + tanh(p[1]) + p[2]",
+            **dict.fromkeys("xyz", "n 8"),
+        ),
+    ),
+    _row(
+        "cat_slice_cat",
+        ("concat_of_concat_left", "slice_of_concat_in_first"),
+        program(
+            "c = concat([x, y], axis=1)\n"
+            "exp(concat([c, strided_slice(c, axes=(1,), begin=(0,), end=(4,))], axis=1))",
+            x="n 8",
+            y="n 8",
+        ),
     ),
 )
