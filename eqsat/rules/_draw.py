@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from random import Random
 
-from eqsat.ir import AttrKind, AttrValue
-from eqsat.shapes import is_bool, is_float, max_value, min_value
+from eqsat.ir import AttrKind, AttrValue, TensorType, TupleType, Type
+from eqsat.shapes import Dim, is_bool, is_float, max_value, min_value
 
 SIZES = (1, 2, 3, 4, 2, 3)
 DTYPES = ("float32", "float64", "float64", "float32", "int64", "int32", "bool")
@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "max": (6, 6.0, 1.0, float("inf"), float("inf"), -0.5),
     "start": (0, 0, 1, 2, -1),
     "mode": ("fast", "fast", "wrap", "clip"),
+    "output_padding": ((0, 0), (0, 0), (1, 0), (1, 1)),
     "output_size": (1, (1, 1), (1, 1), (2, 1)),
 }
 # Numbers that stand in these operands have dtypes and values of their own.
@@ -52,6 +53,19 @@ ROLES: dict[tuple[str, int], tuple[tuple[str, ...], tuple[float, ...]]] = {
     ("dequantize", 2): (("int8", "uint8", "int32"), ZERO_POINTS),
 }
 """(operator, operand) → the dtypes and the values of a number there."""
+
+
+def over_axes(operator: str, value: AttrValue) -> AttrValue:
+    """Return what stands for two axes and four sides for the axes that the operator has."""
+    line, volume = ("1d" in operator, "3d" in operator)
+    if isinstance(value, str) and (line or volume):
+        return None
+    if not isinstance(value, tuple) or not (line or volume):
+        return value
+    first, second = value[: len(value) // 2], value[len(value) // 2 :]
+    if len(value) == 2:
+        return first if line else (*value, *second)
+    return (first[0], second[0]) if line else (*first, first[0], *second, second[0])
 
 
 def size(rng: Random) -> int:
@@ -162,6 +176,26 @@ def pad_width(rng: Random, rank: int) -> AttrValue:
         return (0,) * (2 * rank)
     quiet = 4 if rank == 4 and rng.random() < 0.8 else 0
     return (*(0,) * quiet, *(rng.choice((0, 1, 2)) for _ in range(2 * rank - quiet)))
+
+
+def subscripts(rng: Random, operands: Type) -> AttrValue:
+    """Return what `einsum` may do with tensors: most axes of one size are shared."""
+    assert isinstance(operands, TupleType)
+    letters = iter("abcdefghijklmnop")
+    sizes: dict[str, Dim] = {}
+    terms: list[str] = []
+    for each in operands.fields:
+        assert isinstance(each, TensorType)
+        term = ""
+        for d in each.dims:
+            same = [c for c in sizes if sizes[c] == d and (c not in term or rng.random() < 0.05)]
+            term += rng.choice(same) if same and rng.random() < 0.7 else next(letters)
+            sizes[term[-1]] = d
+        terms.append(term)
+    shared = [c for c in sizes if all(c in t for t in terms)]
+    kept = [c for c in sizes if rng.random() < (0.5 if c in shared else 0.98)]
+    rng.shuffle(kept)
+    return ",".join(terms) + (f"->{''.join(kept)}" if rng.random() < 0.9 else "")
 
 
 CUTS = frozenset(

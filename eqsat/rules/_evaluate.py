@@ -58,6 +58,7 @@ POLYNOMIAL = frozenset(
     (
         *("add", "subtract", "multiply", "negative", "square", "matmul", "linear", "sum"),
         *("max", "min", "maximum", "minimum", "abs", "where", "clip", "astype", "take"),
+        *("nn.conv3d", "nn.conv2d_transpose"),
         *("nn.conv2d", "nn.conv1d", "nn.relu", "nn.relu6", "nn.max_pool2d", "nn.pad"),
         *("reshape", "permute_dims", "broadcast_to", "expand_dims", "squeeze", "flatten"),
         *("concat", "split", "strided_slice", "logical_not", "logical_and", "logical_or"),

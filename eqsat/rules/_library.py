@@ -16,10 +16,12 @@ from eqsat.rules.clamps import clamps
 from eqsat.rules.composites import composites
 from eqsat.rules.concatenation import concatenation
 from eqsat.rules.convolution import convolution, merged_convolutions
+from eqsat.rules.einsum import einsum
 from eqsat.rules.indexing import indexing
 from eqsat.rules.linearity import linearity
 from eqsat.rules.mixed_precision import half_precision, mixed_precision
 from eqsat.rules.movement import movement
+from eqsat.rules.other_convolutions import other_convolutions
 from eqsat.rules.products import linear_layers, merged_products, products
 from eqsat.rules.quantized import quantized
 from eqsat.rules.reductions import merged_reductions, reductions
@@ -37,6 +39,7 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     clamps,
     composites,
     linear_layers,
+    einsum,
     attention,
     movement,
     uniform,
@@ -46,6 +49,7 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     reductions,
     products,
     convolution,
+    other_convolutions,
     linearity,
     blocks,
     merged_products,

@@ -33,9 +33,11 @@ from eqsat.rules._draw import (
     by_kind,
     full_target,
     held_by,
+    over_axes,
     permutation,
     reshape_target,
     size,
+    subscripts,
 )
 from eqsat.rules._language import (
     AttrSpec,
@@ -328,12 +330,14 @@ class Sampler:
                 return self._cut(name, dims, term)
             case "end" | "step" if term.op == "arange":
                 return self.rng.choice((1, 1, 2, 3) if name == "step" else (1, 2, 3, 4))
+            case "subscripts":
+                return subscripts(self.rng, types[0])
             case _ if name in BY_RANK:
                 return BY_RANK[name](self.rng, rank)
             case "dtype" | "out_dtype":
                 return self._some_dtype(term.op)
             case _ if name in CHOICES:
-                return self.rng.choice(CHOICES[name])
+                return over_axes(term.op, self.rng.choice(CHOICES[name]))
             case _:
                 return by_kind(self.rng, spec.kind)
 

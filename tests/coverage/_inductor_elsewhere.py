@@ -29,6 +29,10 @@ ROWS: tuple[Row, ...] = (
         reason="a scatter writes a new tensor, in which each element looks for its updates, so "
         "that the order of threads does not matter",
     ),
+    _other(
+        "linear_dynamic_fp16_weight_prepack",
+        reason="changes results: the opt-in set `half_precision`, with its own tests",
+    ),
     _other("group_linear", reason=f"{_GPU}: calls a GPU library"),
     _other("bmm_to_mm", reason=f"{_GPU}; here a batch of one costs what the matrix does"),
     _other("b2b_gemm", reason=f"{_GPU}: a kernel of two products of Triton"),

@@ -171,6 +171,11 @@ PACKING: tuple[Row, ...] = (
         ("point_convolution_is_product",),
         program("nn.conv2d(nn.conv2d(x, w), v)", x="n 8 16 16", w="= 64 8 1 1", v="= 8 64 1 1"),
     ),
+    _row(
+        "convert_1x1_conv_to_mm: one axis",
+        ("point_convolution_of_line_is_product",),
+        program("nn.conv1d(nn.conv1d(x, w), v)", x="n 8 16", w="= 64 8 1", v="= 8 64 1"),
+    ),
 )
 
 CONCATENATED: tuple[Row, ...] = (
@@ -302,6 +307,26 @@ FOLDED: tuple[Row, ...] = (
         "fuse_conv_bn, efficient_conv_bn_eval",
         ("batch_norm_is_scale_and_shift", "batched_output_scale_into_kernel"),
         program(_NORMALIZED.format(_CONV), **NORM, **CONV),
+    ),
+    _row(
+        "fuse_conv_bn: one axis",
+        ("batch_norm_is_scale_and_shift", "output_scale_into_kernel_of_line"),
+        program(_NORMALIZED.format("nn.conv1d(x, w, padding=1)"), x="n 8 16", w="= 16 8 3", **NORM),
+    ),
+    _row(
+        "fuse_conv_bn: three axes",
+        ("batch_norm_is_scale_and_shift", "output_scale_into_kernel_of_volume"),
+        program(
+            _NORMALIZED.format("nn.conv3d(x, w, padding=1)"),
+            x="n 8 4 4 4",
+            w="= 16 8 3 3 3",
+            **NORM,
+        ),
+    ),
+    _row(
+        "efficient_conv_bn_eval: transposed convolution",
+        ("batch_norm_is_scale_and_shift", "output_scale_into_transposed_kernel"),
+        program(_NORMALIZED.format(_TRANSPOSED), **TRANSPOSED, **NORM),
     ),
 )
 

@@ -203,6 +203,13 @@ PRODUCTS: tuple[Row, ...] = (
         mechanism="the contraction template has tiles of few rows; the rest is fused into it",
     ),
     _row(
+        "einsum_to_pointwise_pass",
+        ("einsum_of_two_is_product",),
+        program(
+            "einsum([x, w], subscripts='abc,abcd->abd') + b", x="n 8 32", w="n 8 32 64", b="64"
+        ),
+    ),
+    _row(
         "linear_permute_fusion",
         program=program(
             "permute_dims(linear(x, w, b), (0, 2, 1))", x="n 16 64", w="= 32 64", b="= 32"

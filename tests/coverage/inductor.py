@@ -1,7 +1,7 @@
 """The graph rewrites of torch inductor, as `torch/_inductor/fx_passes` of torch 2.13 has them.
 
 Passes that are empty outside of Meta (`fuse_parallel_linear_pass` and the like in `pre_grad.py`)
-rewrite nothing and have no row.
+rewrite nothing and have no row, nor have those of older releases (`cat_mm`, `uint4x2_mixed_mm`).
 """
 
 from __future__ import annotations
