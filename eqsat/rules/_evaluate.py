@@ -140,7 +140,9 @@ class Draw:
 
     def _values(self, dtype: str, count: int) -> list[Any]:
         if self.fills and is_int(dtype):
-            return [self.rng.choice((int(min_value(dtype)), int(max_value(dtype))))] * count
+            ends = (int(min_value(dtype)), int(max_value(dtype)))
+            mixed = self.rng.random() < 0.25
+            return self.rng.choices(ends, k=count) if mixed else [self.rng.choice(ends)] * count
         return [self._value(dtype) for _ in range(count)]
 
     def _value(self, dtype: str) -> float | int | bool:

@@ -27,6 +27,7 @@ from eqsat.rules._language import (
 from eqsat.rules._predicates import is_constant, same_dtype
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import REASSOCIATES, Phase, RuleSet, predicate
+from eqsat.rules.convolution import all_ones, is_not_empty, smaller_than_window
 from eqsat.shapes import LessEqual, bits, max_value, min_value
 
 quantized = RuleSet("quantized", Phase.EXPLORE)
@@ -38,6 +39,7 @@ IntegerRows = Annotated[Pattern, tensor("... m k", dtype="int")]
 Matrix = Annotated[Pattern, tensor("k n", dtype="int")]
 ScaleN = Annotated[Pattern, tensor("n", dtype="float32")]
 ZeroN = Annotated[Pattern, tensor("n", dtype="int")]
+Image = Annotated[Pattern, tensor("n c h w", dtype="int")]
 
 AFFINE = "Jacob et al. (2018): integer-arithmetic-only inference, affine quantisation"
 POINTWISE = f"{AFFINE}; the same function of every element"
@@ -199,6 +201,34 @@ def maximum_of_dequantize(
     return (
         ops.maximum(left, right),
         ops.dequantize(ops.maximum(q, r), s, z, axis=a, out_dtype=t),
+    )
+
+
+@quantized.rule(
+    source=MONOTONE,
+    when=[
+        *(is_normal_scale("s"), is_narrow("q")),
+        *(is_not_empty("q"), smaller_than_window("p", "k"), all_ones("d")),
+    ],
+)
+def max_pool_of_dequantize(
+    q: Image,
+    s: Number,
+    z: Number,
+    a: IntAttr,
+    t: DtypeAttr,
+    k: IntsAttr,
+    e: IntsAttr,
+    p: IntsAttr,
+    d: IntsAttr,
+    out: StrAttr,
+) -> Sides:
+    def pooled(x: Pattern) -> Pattern:
+        return ops.nn.max_pool2d(x, pool_size=k, strides=e, padding=p, dilation=d, out_layout=out)
+
+    return (
+        pooled(ops.dequantize(q, s, z, axis=a, out_dtype=t)),
+        ops.dequantize(pooled(q), s, z, axis=-1, out_dtype=t),
     )
 
 

@@ -58,13 +58,13 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "qmaxpool2d",
-        program=program(
+        ("max_pool_of_dequantize", "quantize_of_dequantize"),
+        program(
             "quantize(nn.max_pool2d(dequantize(q, s, z), pool_size=2, strides=2), s, z)",
             q="int8 n 8 16 16",
             s="= +",
             z="= int8",
         ),
-        mechanism="fusion: dequantised as it is loaded, quantised before it is stored",
     ),
     _row(
         "qcat",
