@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
+from eqsat.backends._errors import CodegenError
 from eqsat.backends._llvm import llvm
 from eqsat.backends._target import Target
 
@@ -23,7 +25,7 @@ def optimized(text: str, target: Target, *, vectorize: bool = False) -> Any:
     LLVM's own vectorizer and unroller stay off: the schedules have said what to do.
     """
     machine = _machine(target)
-    module = llvm.parse_assembly(text, llvm.create_context())
+    module = _verified(text)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = vectorize
     options.slp_vectorization = False
@@ -33,6 +35,38 @@ def optimized(text: str, target: Target, *, vectorize: bool = False) -> Any:
     passes = builder.getModulePassManager()
     passes.run(module, builder)
     return module
+
+
+def _verified(text: str) -> Any:
+    """Return the LLVM module of `text`. LLVM aborts the process where passes meet an invalid one.
+
+    Raises:
+        CodegenError: the code is not valid LLVM IR: an error of this backend.
+    """
+    module, problem = _parsed(text)
+    if not problem:
+        return module
+    names = re.findall(r"^define void @(\S+?)\(", text, re.MULTILINE)
+    raise CodegenError(
+        f"the code made for {', '.join(names) or 'a kernel'} is no valid LLVM IR "
+        f"({' '.join(problem.split())}); report the program, and until then run it with "
+        "eqsat.interpret"
+    )
+
+
+def _parsed(text: str) -> tuple[Any, str]:
+    """Return the module of `text` and what is wrong with it."""
+    try:
+        module = llvm.parse_assembly(text, llvm.create_context())
+    except RuntimeError as error:
+        return None, str(error)
+    try:
+        module.verify()
+    except RuntimeError as error:
+        # Not left to the collector, which may free the context first.
+        module.close()
+        return None, str(error)
+    return module, ""
 
 
 def object_code(text: str, target: Target) -> bytes:

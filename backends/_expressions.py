@@ -361,12 +361,16 @@ class Expressions(IndexArithmetic):
 
     def _guarded_load(self, buffer: Buffer, base: str, mask: Value) -> Value:
         element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        vector = self._masked_load(base, element, align, self._some_lane(mask))
+        text = self.emit(f"extractelement <1 x {element}> {vector}, i64 0")
+        return self.from_memory(text, buffer.dtype, 0)
+
+    def _some_lane(self, mask: Value) -> Value:
+        """Return a mask of one lane: whether any lane is live."""
         name = f"llvm.vector.reduce.or.v{mask.lanes}i1"
         some = self.intrinsic(name, "i1", (type_of("bool", mask.lanes), mask.text))
         one = self.emit(f"insertelement <1 x i1> poison, i1 {some}, i64 0")
-        vector = self._masked_load(base, element, align, Value(one, "bool", 1))
-        text = self.emit(f"extractelement <1 x {element}> {vector}, i64 0")
-        return self.from_memory(text, buffer.dtype, 0)
+        return Value(one, "bool", 1)
 
     def _in_bounds(self, buffer: Buffer, p: Poly) -> bool:
         """Whether every lane lies inside the buffer whatever the mask (decided for local ones)."""
@@ -450,6 +454,9 @@ class Expressions(IndexArithmetic):
             return
         assert self.lane is not None
         lanes = self.lane.lanes
+        if at.stride == 0 and self.mask is not None and not value.lanes:
+            self._store_of_some_lane(buffer, at.base, value, self.mask)
+            return
         if at.stride == 0:
             raise CodegenError(
                 f"all lanes of the vectorized loop over {self.lane.var.name} store one element of "
@@ -468,6 +475,17 @@ class Expressions(IndexArithmetic):
         self.lines.append(
             f"  call void @{name}({vector} {text}, {places_type} align {align} {places}, "
             f"{m} {mask.text})"
+        )
+
+    def _store_of_some_lane(self, buffer: Buffer, base: str, value: Value, mask: Value) -> None:
+        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        text = self.emit(f"insertelement <1 x {element}> poison, {element} "
+                         f"{self.to_memory(value)}, i64 0")  # fmt: skip
+        name = f"llvm.masked.store.v1{_short(element)}.p0"
+        self.declarations.add(f"declare void @{name}(<1 x {element}>, ptr, <1 x i1>)")
+        self.lines.append(
+            f"  call void @{name}(<1 x {element}> {text}, ptr align {align} {base}, "
+            f"<1 x i1> {self._some_lane(mask).text})"
         )
 
     def _store_row(self, buffer: Buffer, p: Poly, base: str, value: Value) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._values import Arithmetic, Value
-from eqsat.ir._simplify import Monomial, Poly, Simplifier, as_constant
-from eqsat.ir.tir import Binary, BufferLoad, PrimExpr, Select, Var, children, walk
+from eqsat.ir._simplify import INDEX_OPS, Monomial, Poly, Simplifier, as_constant
+from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 
 
 @dataclass(slots=True)
@@ -164,12 +164,22 @@ class IndexArithmetic(Arithmetic, ABC):
         return max(self.atom_depth(a) for a in m)
 
     def atom_depth(self, atom: PrimExpr) -> int:
-        """Return the scope in which the atom is fixed; beyond the innermost if memory is read."""
-        if isinstance(atom, Var):
-            return self.depths[atom] if atom in self.depths else self._unbound(atom)
-        if isinstance(atom, (BufferLoad, Select)):
-            return self.depth + 1
-        return max((self.atom_depth(c) for c in children(atom)), default=0)
+        """Return the scope in which the atom is fixed; beyond the innermost if computed in place.
+
+        Only index arithmetic moves outwards: the operands of anything else are emitted where it is.
+        """
+        match atom:
+            case Var():
+                return self.depths[atom] if atom in self.depths else self._unbound(atom)
+            case IntImm():
+                return 0
+            case Binary(op, a, b) if op in INDEX_OPS and atom.dtype == "int64":
+                return max(self.atom_depth(a), self.atom_depth(b))
+            case _:
+                return self.depth + 1
+
+    def _moves(self, atom: PrimExpr) -> bool:
+        return self.atom_depth(atom) <= self.depth
 
     def _unbound(self, var: Var) -> int:
         raise CodegenError(
@@ -181,9 +191,9 @@ class IndexArithmetic(Arithmetic, ABC):
         match atom:
             case Var():
                 return self.names[atom].text
-            case Binary("//" | "%" as op, a, b) if not _reads(atom):
+            case Binary("//" | "%" as op, a, b) if self._moves(atom):
                 return self._division(op, self.poly(a), self.poly(b))
-            case Binary("min" | "max" as op, a, b) if not _reads(atom):
+            case Binary("min" | "max" as op, a, b) if self._moves(atom):
                 left, right = self.scalar(self.poly(a)), self.scalar(self.poly(b))
                 name = f"llvm.s{op}.i64"
                 self.declarations.add(f"declare i64 @{name}(i64, i64)")
@@ -221,7 +231,3 @@ class IndexArithmetic(Arithmetic, ABC):
     def i64(self, p: Poly) -> Value:
         """Return `p` as a value."""
         return Value(self.scalar(p), "int64")
-
-
-def _reads(e: PrimExpr) -> bool:
-    return any(isinstance(n, (BufferLoad, Select)) for n in walk(e))

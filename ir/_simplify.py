@@ -31,7 +31,7 @@ Bound: TypeAlias = "int | PrimExpr | None"
 Ranges: TypeAlias = Mapping[Var, tuple["int | PrimExpr", Bound]]
 
 _MAX_STEPS = 24
-_INDEX_OPS = frozenset({"+", "-", "*", "//", "%", "min", "max"})
+INDEX_OPS = frozenset({"+", "-", "*", "//", "%", "min", "max"})
 
 
 def simplify(expr: PrimExpr, ranges: Ranges) -> PrimExpr:
@@ -212,7 +212,7 @@ class Simplifier:
             return {(e,): 1} if known is None else known
         if isinstance(e, IntImm):
             return {(): e.value} if e.value else {}
-        if isinstance(e, Binary) and e.op in _INDEX_OPS and e.dtype == "int64":
+        if isinstance(e, Binary) and e.op in INDEX_OPS and e.dtype == "int64":
             return self._arithmetic(e.op, self.poly(e.a), self.poly(e.b))
         match e:
             case Select(c, a, b, lazy):
@@ -500,10 +500,23 @@ class Simplifier:
             case Binary("//", a, b):
                 return self._greatest_quotient(self._plain(a), self._plain(b), steps)
             case Binary("min", a, b):
-                p = self._plain(a)
-                return p if isinstance(b, Var) or len(p) <= 1 else self._plain(b)
+                p, q = self._plain(a), self._plain(b)
+                if as_constant(q) is not None:
+                    return q
+                return p if isinstance(b, Var) or len(p) <= 1 else q
+            case Binary("max", a, b):
+                p, q = (self._ceiling(self._plain(x), steps) for x in (a, b))
+                if self.nonnegative(add(p, q, -1), 4):
+                    return p
+                return q if self.nonnegative(add(q, p, -1), 4) else None
             case _:
                 return None
+
+    def _ceiling(self, p: Poly, steps: int) -> Poly:
+        """Return `p`, or the upper bound of the atom that it is."""
+        atom = _single(p)
+        top = None if atom is None else self._greatest(atom, steps - 4)
+        return p if top is None else top
 
     def _greatest_quotient(self, p: Poly, c: Poly, steps: int) -> Poly | None:
         """Bound p // c: from p < c k + r with r <= 0 follows p // c <= k - 1."""

@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from eqsat.backends import CodegenError, Executable
+from eqsat.backends import CodegenError, Executable, host_target
+from eqsat.backends._compile import object_code
 from eqsat.ir.tir import (
     Binary,
     Block,
@@ -455,3 +456,12 @@ def test_parallel_loop_inside_a_grouping_block(compiled: Compiled) -> None:
     a = rng.standard_normal(37).astype(np.float32)
     np.testing.assert_array_equal(exe(a), a + 1)
     assert "thread" in exe.as_text("llvm")
+
+
+def test_code_that_is_no_valid_ir_raises() -> None:
+    body = ["%a = add i64 %b, 1", "%b = add i64 %a, 1", "ret void"]
+    text = "\n".join(["define void @kernel_0() {", *body, "}"])
+    with pytest.raises(CodegenError, match=r"made for kernel_0 is no valid LLVM IR .*dominate"):
+        object_code(text, host_target())
+    with pytest.raises(CodegenError, match="a kernel is no valid LLVM IR"):
+        object_code("nonsense", host_target())

@@ -132,6 +132,16 @@ def test_conditions_are_decided() -> None:
     assert not isinstance(simplify(j < 15, ranges), IntImm)
 
 
+def test_a_clamped_value_is_in_range() -> None:
+    load = BufferLoad(Buffer("b", (N,), "int64"), (i,))
+    low, high = binary("max", load, IntImm(0)), binary("min", load, IntImm(5))
+    for e in (binary("min", low, IntImm(5)), binary("max", high, IntImm(0))):
+        assert simplify(e >= 0, {}) == IntImm(1, "bool")
+        assert simplify(e < 6, {}) == IntImm(1, "bool")
+        assert not isinstance(simplify(e < 5, {}), IntImm)
+    assert not isinstance(simplify(binary("max", high, N) < 6, {}), IntImm)
+
+
 def test_loaded_values_are_never_divided_by_rules() -> None:
     load = BufferLoad(Buffer("b", (N,), "int64"), (i,))
     e = simplify((load * 2) // 2, {i: (0, N)})

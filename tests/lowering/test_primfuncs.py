@@ -277,6 +277,61 @@ def f(A: T.Buffer((6, 10), "float32"), I: T.Buffer((4,), "int64"), B: T.Buffer((
         'R.call_tir(cls.f, (x, i), out_ty=R.Tensor((4, 10), "float32"))',
         "as written",
     ),
+    "rounded positions": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vi, T.max(T.min(T.Cast("int64", T.round(T.Cast("float32", vi) * T.float32(0.7))), 3), 0)]
+""",
+        X,
+        SAME,
+        "pointwise",
+    ),
+    "rounded positions in vectors": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i in range(6):
+        for j in T.vectorized(10):
+            with T.sblock("b"):
+                vi, vj = T.axis.remap("SS", [i, j])
+                B[vi, vj] = A[
+                    T.max(T.min(T.Cast("int64", T.round(T.Cast("float32", vi) * T.float32(0.7))), 3), 0) % 3,
+                    T.max(T.min(T.Cast("int64", T.floor(T.Cast("float32", vj) * T.float32(0.4))), 9), 0),
+                ]
+""",
+        X,
+        SAME,
+        "pointwise",
+    ),
+    "rounded positions in a nest": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i in range(6):
+        for j in range(10):
+            B[i, j] = A[i, T.max(T.min(T.Cast("int64", T.round(T.Cast("float32", i) * T.float32(0.7))), 3), 0)]
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "bits in an index": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[T.max(T.min(T.bitwise_xor(vi, 1), 5), 0), T.max(T.min(T.shift_left(vi, 1), 9), 0)]
+""",
+        X,
+        SAME,
+        "pointwise",
+    ),
 }
 
 
@@ -341,6 +396,23 @@ def test_an_access_outside_raises_and_reads_nothing(index: int) -> None:
     with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
         exe(x, np.array([0, index, 2, 3]))
     np.testing.assert_array_equal(exe(x, np.array([0, 1, 2, 3])), np.ones((4, 10), np.float32))
+
+
+@pytest.mark.parametrize("index", [-1, 6, 1 << 40])
+def test_a_lane_outside_raises_and_reads_nothing(index: int) -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6,), "float32"), I: T.Buffer((4,), "int64"), B: T.Buffer((4,), "float32")):
+    for i in T.vectorized(4):
+        B[i] = A[I[i]]
+"""
+    call = 'R.call_tir(cls.f, (x, i), out_ty=R.Tensor((4,), "float32"))'
+    params = 'x: R.Tensor((6,), "float32"), i: R.Tensor((4,), "int64")'
+    exe = eqsat.compile(module(prim, params, call), cache=False)
+    x = np.arange(6, dtype=np.float32)
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
+        exe(x, np.array([0, 5, index, 3]))
+    np.testing.assert_array_equal(exe(x, np.array([0, 5, 2, 3])), [0, 5, 2, 3])
 
 
 def test_a_store_outside_raises_and_writes_nothing() -> None:
