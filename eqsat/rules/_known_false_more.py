@@ -419,3 +419,25 @@ def softmax_of_expanded(x: Float, k: IntAttr) -> Sides:
         ops.expand_dims(ops.nn.softmax(x, axis=k), axis=(0,)),
         ops.nn.softmax(ops.expand_dims(x, axis=(0,)), axis=compute(_one_more, k)),
     )
+
+
+INDUCTOR = "torch inductor"
+
+
+@wrong_values.rule(
+    source=f"{INDUCTOR}, apply_gumbel_max_trick: quotients that round to one number tie"
+)
+def argmax_of_quotient_is_argmax_of_difference(x: Float, y: Float, k: IntAttr) -> Sides:
+    likely = ops.nn.softmax(x, axis=k) / ops.exp(y)
+    return ops.argmax(likely, axis=k), ops.argmax(x - y, axis=k)
+
+
+@wrong_values.rule(
+    source=f"{INDUCTOR}, mul_softmax without the sign: a negative factor turns the order around",
+    numerics=REASSOCIATES,
+    when=[types_agree],
+)
+def factor_leaves_shifted_row(x: Float, c: Number, a: IntsAttr) -> Sides:
+    scaled = x * c
+    shifted = x - ops.max(x, axis=a, keepdims=True)
+    return scaled - ops.max(scaled, axis=a, keepdims=True), shifted * c

@@ -144,11 +144,6 @@ def integers_times_zero(x: Integer) -> Sides:
     return x * 0, ops.zeros_like(x)
 
 
-@algebra.rule(source=FIELD, when=[types_agree])
-def add_zeros_like(x: Tensor, y: Tensor) -> Sides:
-    return x + ops.zeros_like(y), x
-
-
 # --- rectifiers -----------------------------------------------------------------------------
 
 RECTIFIER = "relu(x) = max(x, 0)"

@@ -30,10 +30,6 @@ def _on_first_axis(w: Known) -> Shape:
     return (w.dims[0], *(1,) * (w.ndim - 1))
 
 
-def _on_second_axis(w: Known) -> Shape:
-    return (1, w.dims[1], *(1,) * (w.ndim - 2))
-
-
 @other_convolutions.rule(
     source=BILINEAR,
     numerics=REASSOCIATES,
@@ -75,7 +71,7 @@ def output_scale_into_transposed_kernel(
             x, kernel, strides=s, padding=p, output_padding=u, dilation=d, groups=1
         )
 
-    return conv(w) * c, conv(w * ops.reshape(c, compute(_on_second_axis, w)))
+    return conv(w) * c, conv(w * c)
 
 
 def _weight_matrix(w: Known) -> Shape:

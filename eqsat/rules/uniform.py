@@ -52,8 +52,28 @@ def add_zeros(x: Tensor, s: Dims, d: DtypeAttr) -> Sides:
 
 
 @uniform.rule(source=NEUTRAL, when=[types_agree])
+def subtract_zeros(x: Tensor, s: Dims, d: DtypeAttr) -> Sides:
+    return x - ops.zeros(s, dtype=d), x
+
+
+@uniform.rule(source=NEUTRAL, when=[types_agree])
 def multiply_by_ones(x: Tensor, s: Dims, d: DtypeAttr) -> Sides:
     return x * ops.ones(s, dtype=d), x
+
+
+@uniform.rule(source=NEUTRAL, when=[types_agree])
+def divide_by_ones(x: Float, s: Dims, d: DtypeAttr) -> Sides:
+    return x / ops.ones(s, dtype=d), x
+
+
+@uniform.rule(source=NEUTRAL, when=[types_agree])
+def add_zeros_like(x: Tensor, y: Tensor, d: DtypeAttr) -> Sides:
+    return x + ops.zeros_like(y, dtype=d), x
+
+
+@uniform.rule(source=NEUTRAL, when=[types_agree])
+def subtract_zeros_like(x: Tensor, y: Tensor, d: DtypeAttr) -> Sides:
+    return x - ops.zeros_like(y, dtype=d), x
 
 
 # --- prefix sums ----------------------------------------------------------------------------

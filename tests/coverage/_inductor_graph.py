@@ -125,8 +125,8 @@ VALUES: tuple[Row, ...] = (
     ),
     _row(
         "constant_fold_uniform_value: zeros and ones",
-        ("add_zeros", "multiply_by_ones"),
-        program("exp((x + zeros((n, 4))) * ones((n, 4)))", x="n 4"),
+        ("add_zeros", "subtract_zeros", "multiply_by_ones", "divide_by_ones"),
+        program("z, e = zeros((n, 4)), ones((n, 4))\nexp(((x + z) * e) / e) - z", x="n 4"),
         canonical=True,
     ),
     _row(
