@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from eqsat.backends._errors import CodegenError
-from eqsat.backends._values import Arithmetic, Value
+from eqsat.backends._functions import Arithmetic
+from eqsat.backends._values import Value
 from eqsat.ir._simplify import INDEX_OPS, Monomial, Poly, Simplifier, as_constant
 from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
 

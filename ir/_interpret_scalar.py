@@ -22,6 +22,17 @@ def _erf(x: Any) -> Any:
     return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
 
 
+def _unsigned(x: Any) -> Any:
+    x = np.asarray(x)
+    return x.view(f"u{x.dtype.itemsize}")
+
+
+def _leading_zeros(x: Any) -> Any:
+    x = _unsigned(x)
+    lengths = np.frompyfunc(lambda n: int(n).bit_length(), 1, 1)(x)
+    return 8 * x.dtype.itemsize - np.asarray(lengths, np.int32)
+
+
 INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
     "acos": np.arccos,
@@ -33,6 +44,7 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "atanh": np.arctanh,
     "bitwise_not": np.invert,
     "ceil": np.ceil,
+    "clz": _leading_zeros,
     "copysign": np.copysign,
     "cos": np.cos,
     "cosh": np.cosh,
@@ -49,11 +61,15 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "isfinite": np.isfinite,
     "isinf": np.isinf,
     "isnan": np.isnan,
+    "ldexp": np.ldexp,
+    "likely": np.asarray,
     "log": np.log,
     "log10": np.log10,
     "log1p": np.log1p,
     "log2": np.log2,
     "nearbyint": np.rint,
+    "nextafter": np.nextafter,
+    "popcount": lambda x: np.bitwise_count(_unsigned(x)),
     "pow": np.power,
     "power": np.power,
     "round": np.rint,
@@ -65,6 +81,7 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "tan": np.tan,
     "tanh": np.tanh,
     "trunc": np.trunc,
+    "truncmod": np.fmod,
 }
 
 
@@ -75,7 +92,9 @@ def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
         raise EqsatError(
             f"the interpreter knows no intrinsic {name!r}; it knows {', '.join(INTRINSICS)}"
         )
-    return np.asarray(function(*[_wide(a) for a in args])).astype(numpy_dtype(dtype))
+    if name != "nextafter":
+        args = [_wide(a) for a in args]
+    return np.asarray(function(*args)).astype(numpy_dtype(dtype))
 
 
 def _wide(x: Any) -> Any:
@@ -89,22 +108,13 @@ def apply_cast(value: Any, dtype: str) -> Any:
     return np.asarray(value).astype(numpy_dtype(dtype))
 
 
+# Integers by 0 give 0, the least one by -1 wraps: as in NumPy.
 def _divide(a: Any, b: Any) -> Any:
-    if a.dtype.kind not in "iu":
-        return a / b
-    safe = np.where(b == 0, 1, b)
-    quotient = np.abs(a) // np.abs(safe)
-    return np.where((a < 0) != (b < 0), -quotient, quotient).astype(a.dtype)
+    return a / b if a.dtype.kind not in "iu" else np.floor_divide(a - np.fmod(a, b), b)
 
 
 def _floor_divide(a: Any, b: Any) -> Any:
-    return (
-        np.floor(a / b) if a.dtype.kind not in "iu" else np.floor_divide(a, np.where(b == 0, 1, b))
-    )
-
-
-def _modulo(a: Any, b: Any) -> Any:
-    return np.mod(a, b) if a.dtype.kind not in "iu" else np.mod(a, np.where(b == 0, 1, b))
+    return np.floor(a / b) if a.dtype.kind not in "iu" else np.floor_divide(a, b)
 
 
 _BINARY: Mapping[BinaryOp, Callable[[Any, Any], Any]] = {
@@ -113,7 +123,7 @@ _BINARY: Mapping[BinaryOp, Callable[[Any, Any], Any]] = {
     "*": np.multiply,
     "/": _divide,
     "//": _floor_divide,
-    "%": _modulo,
+    "%": np.mod,
     "min": np.minimum,
     "max": np.maximum,
     "pow": np.power,

@@ -74,6 +74,8 @@ FUNCTIONS = frozenset(
 
 def result_dtype(name: str, args: Sequence[PrimExpr]) -> str:
     """Return the dtype of `T.<name>(args)`: the first argument's, bool for tests."""
+    if name == "clz":
+        return "int32"
     if name in BOOLEAN or not args:
         return "bool"
     return args[0].dtype
