@@ -1,7 +1,16 @@
-"""Rewrites of xla."""
+"""Rewrites of XLA: the algebraic simplifier handler by handler, then the other passes.
+
+The names are those of the handlers of `algebraic_simplifier.cc`, and of the passes' files.
+"""
 
 from __future__ import annotations
 
+from tests.coverage import _xla_arithmetic, _xla_passes, _xla_products, _xla_views
 from tests.coverage._rows import Row
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (
+    *_xla_arithmetic.ROWS,
+    *_xla_views.ROWS,
+    *_xla_products.ROWS,
+    *_xla_passes.ROWS,
+)
