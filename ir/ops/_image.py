@@ -89,6 +89,13 @@ def _resized_type(types: Sequence[Type], attrs: Attrs, letters: str) -> Type:
     return TensorType(tuple(result), dtype, x.vdevice)
 
 
+def _rounding(attrs: Attrs) -> str:
+    """Return how positions are rounded; "" leaves it to the coordinates."""
+    given = str_attr(attrs, "rounding_method")
+    mode = str_attr(attrs, "coordinate_transformation_mode")
+    return given or ("round" if mode == "align_corners" else "floor")
+
+
 def _each(size: Shape, count: int) -> Shape:
     """Return a size for each spatial axis; one stands for all."""
     return size if len(size) == count else size * count
@@ -132,8 +139,8 @@ def _taps(size: int, out: int, attrs: Attrs, dtype: np.dtype[Any]) -> list[tuple
     method = str_attr(attrs, "method")
     numerator, denominator = _source(out, size, str_attr(attrs, "coordinate_transformation_mode"))
     if method.startswith("nearest"):
-        rounding = str_attr(attrs, "rounding_method")
-        return [(_rounded(numerator, denominator, rounding), np.ones(out, dtype))]
+        where = _rounded(numerator, denominator, _rounding(attrs))
+        return [(where, np.ones(out, dtype))]
     base = numerator // denominator
     t = ((numerator - base * denominator) / denominator).astype(dtype)
     if method == "linear":
@@ -224,7 +231,7 @@ def _taps_te(
     mode, method = str_attr(attrs, "coordinate_transformation_mode"), str_attr(attrs, "method")
     numerator, denominator = _source_te(i, out, size, mode)
     if method.startswith("nearest"):
-        where = _rounded_te(numerator, denominator, str_attr(attrs, "rounding_method"))
+        where = _rounded_te(numerator, denominator, _rounding(attrs))
         return [(clip_index(where, size), None)]
     base = numerator // denominator
     rest = cast_to(numerator - base * denominator, dtype)
@@ -299,6 +306,17 @@ def _samples() -> Sequence[Sample]:
             ("int64",),
         )
         for r in _ROUNDING
+    ]
+    result += [
+        Sample(
+            ((1, 1, 4, 6), ("shape", (7, 9))),
+            {
+                "method": "nearest_neighbor",
+                "rounding_method": "",
+                "coordinate_transformation_mode": m,
+            },
+        )
+        for m in _MODES
     ]
     return [
         *result,

@@ -460,3 +460,20 @@ def test_resize_matches_onnxruntime(
     attrs = {"method": method, "coordinate_transformation_mode": mode, "rounding_method": rounding}
     expected = _onnxruntime("Resize", [x, None, None, sizes], onnx_attrs)
     _agree("image.resize2d", [x, size], attrs, expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "rounding"),
+    [
+        ("half_pixel", "floor"),
+        ("asymmetric", "floor"),
+        ("pytorch_half_pixel", "floor"),
+        ("align_corners", "round"),
+    ],
+)
+def test_coordinates_choose_the_rounding_that_is_left_out(mode: str, rounding: str) -> None:
+    x, size = _normal(1, 1, 5, 6), (9, 4)
+    attrs = {"method": "nearest", "coordinate_transformation_mode": mode}
+    given = op("image.resize2d").fill_attrs({**attrs, "rounding_method": rounding})
+    expected = op("image.resize2d").reference(x, size, **given)
+    _agree("image.resize2d", [x, size], {**attrs, "rounding_method": ""}, expected)
