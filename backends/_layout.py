@@ -46,6 +46,13 @@ def walk_statements(s: Stmt) -> Iterable[Stmt]:
             pass
 
 
+def _private(body: Stmt) -> set[Buffer]:
+    """Return the buffers allocated inside a parallel loop: each iteration has its own."""
+    loops = (s for s in walk_statements(body) if isinstance(s, For) and s.kind == "parallel")
+    inside = (s for loop in loops for s in walk_statements(loop.body) if isinstance(s, Block))
+    return {b for s in inside for b in s.alloc_buffers}
+
+
 def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
     """Return the statements between barriers, and whether each is a parallel loop."""
     stages: list[tuple[Stmt, bool]] = []
@@ -79,6 +86,7 @@ class Layout:
     """Where allocated buffers live: on the stack, in a thread's scratch, or shared by all."""
 
     def __init__(self, func: PrimFunc) -> None:
+        private = _private(func.body)
         nested = (s.alloc_buffers for s in walk_statements(func.body) if isinstance(s, Block))
         buffers = [*func.alloc_buffers, *(b for each in nested for b in each)]
         self.simplifier = Simplifier({})
@@ -92,9 +100,10 @@ class Layout:
             for d in b.shape:
                 size = mul(size, self.simplifier.poly(d))
             number = as_constant(size)
-            if b.scope == "local" and number is not None and number <= _STACK_BYTES:
+            is_private = b.scope == "local" or b in private
+            if is_private and number is not None and number <= _STACK_BYTES:
                 self.stack[b] = number
-            elif b.scope == "local":
+            elif is_private:
                 self.scratch_at[b] = to_expr(scratch)
                 scratch = add(scratch, self._padded(size))
             else:

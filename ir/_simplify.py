@@ -270,9 +270,11 @@ class Simplifier:
 
     def _floordiv(self, p: Poly, c: Poly) -> Poly:
         k = as_constant(c)
+        if k is not None and k < 0:  # p // -k = -p // k
+            return self.floordiv(add({}, p, -1), constant(-k))
         if k == 1 or not p:
             return p
-        if k == 0 or (k is not None and k < 0) or _has_load(p):
+        if k == 0 or _has_load(p):
             return _opaque("//", p, c)
         quotient, rest = self._split(p, c)
         if quotient:
@@ -295,9 +297,11 @@ class Simplifier:
 
     def _mod(self, p: Poly, c: Poly) -> Poly:
         k = as_constant(c)
+        if k is not None and k < 0:  # p % -k = -(-p % k)
+            return add({}, self.mod(add({}, p, -1), constant(-k)), -1)
         if k == 1 or not p:
             return {}
-        if k == 0 or (k is not None and k < 0) or _has_load(p):
+        if k == 0 or _has_load(p):
             return _opaque("%", p, c)
         _, rest = self._split(p, c)
         if self.nonnegative(rest) and self.nonnegative(add(add(c, rest, -1), constant(-1))):

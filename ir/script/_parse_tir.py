@@ -129,6 +129,11 @@ class TirReader:
                 self._names[var.name] = var
                 read.append(Let(var, value, self._body(statements[at + 1 :])))
                 return seq(*read)
+            allocated = self._allocation(statement)
+            if allocated is not None:
+                rest = self._body(statements[at + 1 :])
+                read.append(_allocating(allocated, rest))
+                return seq(*read)
             launched = self._launch(statement)
             if launched is not None:
                 rest = self._in_loop({launched.var.name: launched}, statements[at + 1 :])
@@ -138,6 +143,15 @@ class TirReader:
                 continue
             read.append(self._statement(statement))
         return seq(*read)
+
+    def _allocation(self, node: ast.stmt) -> Buffer | None:
+        """Return the buffer of `b = T.alloc_buffer(...)`, which the statements after use."""
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call):
+                allocates = self._declarations.is_allocation(call)
+                return self._declarations.allocation(name, call) if allocates else None
+            case _:
+                return None
 
     def _launch(self, node: ast.stmt) -> For | None:
         """Return the loop of `i = T.launch_thread(thread, n)`, which binds the statements after."""
@@ -197,6 +211,8 @@ class TirReader:
             return Evaluate(self._exprs.expr(required(self._source, call, bound, "value")))
         if callee(call) in _STATEMENTS:
             return Evaluate(self._exprs.expr(call))
+        if callee(call) == "T.attr" and _is_pragma(call):
+            return seq()
         raise self._source.error(
             call, f"{callee(call) or 'this call'} cannot stand here as a statement"
         )
@@ -332,6 +348,8 @@ class TirReader:
             loop = self._thread_loop(item.optional_vars.id, call)
             return replace(loop, body=self._in_loop({loop.var.name: loop}, body))
         if name not in _BLOCKS or not isinstance(call, ast.Call):
+            if name == "T.attr" and isinstance(call, ast.Call) and _is_pragma(call):
+                return self._scoped_body(body)
             if name == "T.attr":
                 raise self._source.error(node, f"T.attr {_UNSUPPORTED}")
             raise self._source.error(node, f"unknown scope {ast.unparse(call)}")
@@ -371,3 +389,20 @@ def _is_text(node: ast.expr) -> bool:
 def _is_region(node: ast.stmt) -> bool:
     value = node.value if isinstance(node, ast.Expr) else None
     return callee(value) in ("T.reads", "T.writes")
+
+
+def _is_pragma(call: ast.Call) -> bool:
+    """Say whether a `T.attr` only advises: `{"pragma_...": ...}` or `node, "pragma_...", ...`."""
+    match call.args:
+        case [ast.Dict(keys=keys)]:
+            names = [k.value if isinstance(k, ast.Constant) else None for k in keys]
+        case [_, ast.Constant(value=name), *_]:
+            names = [name]
+        case _:
+            return False
+    return all(isinstance(n, str) and n.startswith("pragma_") for n in names)
+
+
+def _allocating(buffer: Buffer, body: Stmt) -> Block:
+    """Return the block that allocates a buffer for `body`."""
+    return Block("", (), (), (), body, alloc_buffers=(buffer,), regions_inferred=False)

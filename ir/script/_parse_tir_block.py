@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, cast
 
 from eqsat.ir._tir import (
@@ -29,7 +30,7 @@ from eqsat.ir.script._syntax import (
     text_literal,
 )
 
-_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer")
+_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer", "T.alloc_local")
 BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
 _SPATIAL = ("T.axis.spatial", "T.axis.S")
 _REDUCE = ("T.axis.reduce", "T.axis.R")
@@ -78,11 +79,7 @@ class DeclarationReader:
     def _declared_names(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> bool:
         name = callee(call)
         if name in _ALLOCATIONS and isinstance(target, ast.Name):
-            buffer = self._signature.buffer(
-                target.id, call, "shape dtype data strides elem_offset scope"
-            )
-            parts.allocations.append(buffer)
-            self._names[target.id] = buffer
+            parts.allocations.append(self.allocation(target.id, call))
             return True
         if name == "T.axis.remap":
             self._remap(target, call, parts)
@@ -95,6 +92,19 @@ class DeclarationReader:
         if name.startswith("T.axis."):
             raise self._source.error(call, f"axes of kind {name} are not supported")
         return False
+
+    def is_allocation(self, node: ast.expr) -> bool:
+        """Say whether an expression allocates a buffer."""
+        return callee(node) in _ALLOCATIONS
+
+    def allocation(self, name: str, call: ast.Call) -> Buffer:
+        """Return the buffer that `name = T.alloc_...` allocates, aligned as we choose."""
+        signature = "shape dtype data strides elem_offset scope align"
+        buffer = self._signature.buffer(name, call, signature)
+        if callee(call) == "T.alloc_local":
+            buffer = replace(buffer, scope="local")
+        self._names[name] = buffer
+        return buffer
 
     def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
         bound = bind(self._source, call, "dom value dtype")

@@ -132,6 +132,16 @@ def test_conditions_are_decided() -> None:
     assert not isinstance(simplify(j < 15, ranges), IntImm)
 
 
+def test_negative_divisors_are_made_positive() -> None:
+    for e in ((N % -4) * 2, (i - N) // -3, (i * 5 - N) % -3):
+        simple = simplify(e, {})
+        divisors = [n.b for n in walk(simple) if isinstance(n, Binary) and n.op in ("//", "%")]
+        assert all(isinstance(d, IntImm) and d.value > 0 for d in divisors)
+        for number in range(-9, 9):
+            env = {N: number, i: 3 - number}
+            assert value(simple, env) == value(e, env)
+
+
 def test_a_clamped_value_is_in_range() -> None:
     load = BufferLoad(Buffer("b", (N,), "int64"), (i,))
     low, high = binary("max", load, IntImm(0)), binary("min", load, IntImm(5))

@@ -319,6 +319,44 @@ def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
         SAME,
         "as written",
     ),
+    "buffers of an iteration": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    with T.sblock("b"):
+        T.reads()
+        T.writes()
+        T.attr({"pragma_scope": "seq"})
+        for i in T.parallel(6):
+            total = T.alloc_local((1,), "float32")
+            total[0] = T.float32(0)
+            for j in range(10):
+                total[0] = total[0] + A[i, j]
+            row = T.alloc_buffer((10,), "float32", align=64)
+            for j in range(10):
+                row[j] = A[i, j] - total[0]
+            for j in range(10):
+                B[i, j] = row[9 - j] * total[0]
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "negative divisors": (
+        """
+@T.prim_func(s_tir=True)
+def f(a: T.handle, b: T.handle):
+    p = T.int64()
+    q = T.int64()
+    A = T.match_buffer(a, (p, q), "float32")
+    B = T.match_buffer(b, (p, q), "float32")
+    for i, j in T.grid(p, q):
+        B[i, j] = A[i, j] + T.Cast("float32", (i * 3 - j) % T.int64(-4) * 100 + (i - j) // T.int64(-3))
+""",
+        N,
+        SAME_N,
+        "as written",
+    ),
     "bits in an index": (
         """
 @T.prim_func(s_tir=True)
