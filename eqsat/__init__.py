@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         optimize,
         to_tvm,
     )
+    from eqsat._explanation import Explanation
     from eqsat._why_not import why_not
     from eqsat.ir import get_func, register_func
     from eqsat.rules import RuleSet, load_rules
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Explanation": "eqsat._explanation",
     "Limits": "eqsat._limits",
     "OptimizeResult": "eqsat._api",
     "Report": "eqsat._api",
@@ -56,6 +58,7 @@ _HOME = {
 
 __all__ = [
     "EqsatError",
+    "Explanation",
     "Limits",
     "OptimizeResult",
     "Report",

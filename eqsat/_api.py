@@ -27,6 +27,7 @@ from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
 from eqsat.shapes import EqsatError, Facts
 
 if TYPE_CHECKING:
+    from eqsat._explanation import Explanation
     from eqsat._saturate import Limits
     from eqsat._search import Searches
     from eqsat.backends import Executable, VmExecutable
@@ -65,9 +66,19 @@ class OptimizeResult:
         """Return up to `k` structurally different programs, the cheapest first by estimate."""
         return self.search.variants(k)
 
-    def explain(self) -> str:
-        """Return which rules made the chosen program and what each is worth, as text."""
-        return self.report.with_gains(self.rule_gains).as_text()
+    def explain(self, progress: Progress | None = None) -> Explanation:
+        """Return how the program given became this one: a chain of programs, a rule each.
+
+        The search is repeated and recorded; printing the explanation also takes an estimate of each
+        program.
+
+        Raises:
+            ExplainError: the search ended by its time limit, and found other programs this time.
+        """
+        from eqsat._explanation import Explanation
+
+        rules = {r.name: r for s in self.search.settings.rule_sets for r in s.rules}
+        return Explanation(self.search, rules, progress or _silent)
 
     @cached_property
     def rule_gains(self) -> tuple[RuleGain, ...]:

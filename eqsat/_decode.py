@@ -76,7 +76,7 @@ class _Decoder:
         self._exprs: dict[int, Expr] = {}
         self._shared: dict[object, str] = {}
         self._extern_results: dict[int, Expr] = {}
-        self._inputs = [e for p in self._params for e in _flat_inputs(p, p.type)]
+        self._inputs = [e for p in self._params for e in flat_inputs(p, p.type)]
         self._input_exprs: dict[int, Expr] = {}
 
     def kernel(self, kernel: Kernel) -> None:
@@ -161,19 +161,14 @@ class _Decoder:
         return self._extern_results[index]
 
     def _opaque(self, binding: Binding, leaves: Iterator[Expr]) -> Var:
-        if isinstance(binding, MatchCast):
-            var = Var(self._fresh(), binding.type, is_dataflow=True)
-            self._bindings.append(MatchCast(var, _replaced(binding.value, leaves), binding.type))
-            return var
-        call = binding.value
-        assert isinstance(call, Call)
-        args = tuple(_replaced(a, leaves) for a in call.args)
-        return self._bind(Call(call.op, args, call.attrs, call.type, call.ty_args, call.span))
+        made = opaque_binding(self._fresh(), binding, leaves)
+        self._bindings.append(made)
+        return made.var
 
     def main(self) -> Function:
         """Return the function that calls the kernels."""
         leaves = iter([self._leaf(c) for c in self.snapshot.outputs])
-        result = _structured(self.function.body.type, leaves)
+        result = structured(self.function.body.type, leaves)
         for e in _flat_exprs(result):
             if isinstance(e, Var):
                 e.is_dataflow = False
@@ -184,18 +179,31 @@ class _Decoder:
         )
 
 
-def _flat_inputs(e: Expr, ty: Type) -> Iterator[Expr]:
+def flat_inputs(e: Expr, ty: Type) -> Iterator[Expr]:
     """Yield what INPUT e-nodes stand for, in the order of their indices."""
     if isinstance(ty, TensorType):
         yield e
     elif isinstance(ty, TupleType):
         for i, each in enumerate(ty.fields):
-            yield from _flat_inputs(TupleGetItem(e, i), each)
+            yield from flat_inputs(TupleGetItem(e, i), each)
 
 
-def _structured(ty: Type, leaves: Iterator[Expr]) -> Expr:
+def opaque_binding(name: str, binding: Binding, leaves: Iterator[Expr]) -> Binding:
+    """Return a binding that the e-graph does not look into, of these tensors."""
+    if isinstance(binding, MatchCast):
+        var = Var(name, binding.type, is_dataflow=True)
+        return MatchCast(var, _with_leaves(binding.value, leaves), binding.type)
+    call = binding.value
+    assert isinstance(call, Call)
+    args = tuple(_with_leaves(a, leaves) for a in call.args)
+    var = Var(name, call.type, is_dataflow=True)
+    return VarBinding(var, Call(call.op, args, call.attrs, call.type, call.ty_args, call.span))
+
+
+def structured(ty: Type, leaves: Iterator[Expr]) -> Expr:
+    """Return a value of a type, its tensors taken from `leaves` left to right."""
     if isinstance(ty, TupleType):
-        return Tuple(tuple(_structured(f, leaves) for f in ty.fields))
+        return Tuple(tuple(structured(f, leaves) for f in ty.fields))
     return next(leaves)
 
 
@@ -207,12 +215,12 @@ def _flat_exprs(e: Expr) -> Iterator[Expr]:
         yield e
 
 
-def _replaced(e: Expr, leaves: Iterator[Expr]) -> Expr:
+def _with_leaves(e: Expr, leaves: Iterator[Expr]) -> Expr:
     """Return `e` with its tensors replaced in the order in which encoding met them."""
     match e:
         case Tuple(fields):
-            return Tuple(tuple(_replaced(f, leaves) for f in fields))
+            return Tuple(tuple(_with_leaves(f, leaves) for f in fields))
         case Var() | Constant() | TupleGetItem() if isinstance(e.type, (TensorType, TupleType)):
-            return _structured(e.type, leaves)
+            return structured(e.type, leaves)
         case _:
             return e

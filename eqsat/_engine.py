@@ -9,10 +9,11 @@ the first rule that made an e-node, 0 for the program.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eqsat._tables import Contents, EngineRule, Node, Row, Symbol
+from eqsat._record import Recorder
+from eqsat._tables import Application, Contents, EngineRule, Node, Row, Symbol
 from eqsat.shapes import EqsatError
 
 # egglog's thread pool reads this when it starts. With more threads value ids differ by run.
@@ -73,11 +74,13 @@ def _is(left: egg.Var, right: egg.Call) -> egg.Eq:
 class Engine:
     """An e-graph that answers in integers.
 
-    Use it on one thread. After an `EngineError` the e-graph is not to be read any more.
+    Use it on one thread. After an `EngineError` the e-graph is not to be read any more. A recorder
+    is told all that makes terms equal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder | None = None) -> None:
         _check_process()
+        self._recorder = recorder
         self._graph = egg.EGraph()
         self._symbols: dict[str, Symbol] = {}
         self._rules: dict[int, EngineRule] = {}
@@ -179,6 +182,8 @@ class Engine:
         make a table each.
         """
         self._num_outputs = len(outputs)
+        if self._recorder:
+            self._recorder.loaded([node[:3] for node in nodes])
         head: list[Any] = []
         for i, (symbol, operands, columns, type_id, known) in enumerate(nodes):
             self.declare(symbol)
@@ -206,6 +211,8 @@ class Engine:
             nodes: e-nodes that exist: symbol, operands as positions in `nodes`, columns.
             pairs: two positions in `nodes`, and the rule that says that they are the same.
         """
+        if self._recorder:
+            self._recorder.united(nodes, pairs)
         head: list[Any] = []
         for i, (symbol, operands, columns) in enumerate(nodes):
             arguments: list[Any] = [*(_var(f"n{k}") for k in operands), *map(_int, columns)]
@@ -254,6 +261,8 @@ class Engine:
         acting = tuple(f"apply{i}" for i in rules if i in self._complete_rules)
         if not acting:
             return False, {}
+        if self._recorder:
+            self._record([i for i in rules if i in self._complete_rules], self._recorder)
         report = self._run_rulesets(acting)
         found = report.num_matches_per_rule
         return report.updated, {i: found.get(f"apply{i}", 0) for i in rules}
@@ -324,8 +333,9 @@ class Engine:
 
     def contents(self) -> Contents:
         """Read the whole e-graph."""
-        tables = self._graph.freeze().functions
-        ids: dict[Any, int] = {}
+        return self._contents(self._graph.freeze().functions, {})
+
+    def _contents(self, tables: Any, ids: dict[Any, int]) -> Contents:
         number = self._graph.value_to_i64
 
         def class_of(value: Any) -> int:
@@ -352,6 +362,39 @@ class Engine:
             collapsed=collapsed,
             outputs=tuple(outputs[i] for i in range(self._num_outputs)),
         )
+
+    def _record(self, rules: Sequence[int], recorder: Recorder) -> None:
+        """Tell the recorder on which matches the rules are about to act."""
+        tables = self._graph.freeze().functions
+        ids: dict[Any, int] = {}
+        contents = self._contents(tables, ids)
+        found = [a for i in rules for a in self._applications(self._rules[i], tables, ids)]
+        recorder.applied(contents, self._rules, found)
+
+    def _applications(
+        self, rule: EngineRule, tables: Any, ids: dict[Any, int]
+    ) -> Iterator[Application]:
+        """Yield the answered matches of a rule, in a fixed order."""
+        number = self._graph.value_to_i64
+        split = len(rule.key)
+        answers: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for r in tables[f"answer{rule.index}"].rows:
+            row = tuple(map(number, r.inputs))
+            answers[row[:split]] = row[split:]
+        variables, classes = _variables(rule), _class_variables(rule)
+        found: list[tuple[int, ...]] = []
+        for r in tables[f"asked{rule.index}"].rows:
+            bound = zip(variables, r.inputs, strict=False)
+            key = map(number, r.inputs[len(variables) :])
+            found.append((*(ids[x] if v in classes else number(x) for v, x in bound), *key))
+        for row in sorted(found):
+            key = row[len(variables) :]
+            if key in answers:
+                bound = dict(zip(variables, row, strict=False))
+                values = {v: x for v, x in bound.items() if v not in classes}
+                values |= dict(zip(rule.key, key, strict=True))
+                values |= dict(zip(rule.answers, answers[key], strict=True))
+                yield Application(rule.index, {v: bound[v] for v in bound if v in classes}, values)
 
 
 def _merge(function: str) -> egg.Call:

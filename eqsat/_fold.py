@@ -49,7 +49,7 @@ class Folder:
             if c in self._values:
                 stack.pop()
                 continue
-            node = self._node(c)
+            node = self.node(c)
             missing = [k for k in node.children if k not in self._values]
             if missing:
                 stack.extend(missing)
@@ -58,7 +58,12 @@ class Folder:
                 stack.pop()
         return self._values[class_id]
 
-    def _node(self, c: int) -> ENode:
+    def node(self, c: int) -> ENode:
+        """Return the e-node by which a constant class is computed.
+
+        Raises:
+            FoldError: the class is not known at compile time.
+        """
         if c not in self._chosen:
             raise FoldError(f"class {c} of type {self._classes[c].type} is no constant")
         return self._chosen[c]

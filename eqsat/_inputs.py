@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir import IRModule, TensorType
+from eqsat.ir import (
+    Function,
+    IRModule,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+    type_symbols,
+)
 from eqsat.shapes import EqsatError, evaluate, is_float, numpy_dtype, symbols
 
 Array = NDArray[np.generic]
@@ -46,6 +55,28 @@ def make_inputs(
         p.name: _read(p.name, files[p.name]) if p.name in files else _random(p.type, env, rng)
         for p in params
     }
+
+
+def random_inputs(function: Function, dims: Mapping[str, int], *, seed: int = 0) -> dict[str, Any]:
+    """Return a random value per parameter of a function; symbols that `dims` lacks are 1.
+
+    Raises:
+        EqsatError: a parameter is no tensor, shape or tuple of them.
+    """
+    used = {s for p in function.params for s in type_symbols(p.type)}
+    rng = np.random.default_rng(seed)
+    env = {s: dims.get(s, 1) for s in used}
+    return {p.name: _random_value(p.type, env, rng) for p in function.params}
+
+
+def _random_value(ty: Type, env: Mapping[str, int], rng: np.random.Generator) -> Any:
+    match ty:
+        case TupleType(fields):
+            return tuple(_random_value(f, env, rng) for f in fields)
+        case ShapeType(dims) if not isinstance(dims, UnknownShape):
+            return tuple(evaluate(d, env) for d in dims)
+        case _:
+            return _random(ty, env, rng)
 
 
 def _read(name: str, path: Path) -> Array:

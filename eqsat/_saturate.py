@@ -19,6 +19,7 @@ from eqsat._encode import Program, encode
 from eqsat._engine import Engine
 from eqsat._freeze import freeze
 from eqsat._limits import Limits, PhaseReport, SaturationReport
+from eqsat._record import Recorder
 from eqsat._ring import LAWS, has_all_laws, unite_same_polynomials
 from eqsat._snapshot import Snapshot
 from eqsat._symbols import Vocabulary
@@ -53,10 +54,11 @@ def saturate(
     progress: Progress | None = None,
     *,
     whole: bool = False,
+    recorder: Recorder | None = None,
 ) -> tuple[Snapshot, SaturationReport]:
     """Return all equal forms of `function` that the rules find within the limits.
 
-    `whole` keeps what no output needs, too.
+    `whole` keeps what no output needs, too. A recorder is told all that makes terms equal.
 
     Raises:
         EncodeError: the function holds something that the e-graph cannot stand for.
@@ -68,8 +70,15 @@ def saturate(
     words = Vocabulary(ALL_OPS, Values(facts))
     program = encode(function, words)
     with _interrupts() as interrupt:
-        run = _Saturation(words, program, rule_sets, limits or Limits(), progress, interrupt)
+        if recorder:
+            recorder.reads(program, words)
+        engine = Engine(recorder)
+        run = _Saturation(
+            words, program, rule_sets, limits or Limits(), progress, interrupt, engine
+        )
         phases = run.phases(rule_sets)
+        if recorder:
+            recorder.rewrites = run.rewrite_names()
         snapshot = freeze(run.engine.contents(), words, program, run.rule_names(), whole=whole)
     report = SaturationReport(
         phases=tuple(phases),
@@ -138,7 +147,7 @@ class _Saturation:
     limits: Limits
     progress: Progress | None
     interrupt: _Interrupt
-    engine: Engine = field(default_factory=Engine)
+    engine: Engine
     literals: Literals = field(default_factory=Literals)
 
     def __post_init__(self) -> None:
@@ -181,6 +190,11 @@ class _Saturation:
     def rule_names(self) -> dict[int, str]:
         laws = {i: law for law, i in self._law_index.items()}
         return {**{i: rule.name for i, rule in self.rules.items()}, **laws}
+
+    def rewrite_names(self) -> dict[int, tuple[str, str]]:
+        """Return the names of rewrite and rule of each rule of the engine."""
+        laws = {i: (law, law) for law, i in self._law_index.items()}
+        return {**{i: (r.rewrite.name, r.name) for i, r in self.rules.items()}, **laws}
 
     def matches(self) -> dict[str, int]:
         total = Counter(self._laws_used)

@@ -108,10 +108,12 @@ class Searches:
     Attributes:
         rest: the module with its parts outlined, none of them optimized.
         parts: one search for each part, by no name twice.
+        settings: how the parts were searched.
     """
 
     rest: IRModule
     parts: tuple[Search, ...]
+    settings: Settings
 
     @property
     def cover(self) -> Cover:
@@ -300,7 +302,7 @@ class Searcher:
         parts: list[Search] = []
         for k, name in enumerate(names):
             parts.append(self._search(rest, name, k, len(names)))
-        return Searches(rest, tuple(parts))
+        return Searches(rest, tuple(parts), self.settings)
 
     def _search(self, module: IRModule, name: str, number: int, count: int) -> Search:
         function = module.relax_function(name)

@@ -78,6 +78,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """A rule about to act on an answered match: what its class and value variables are."""
+
+    rule: int
+    classes: Mapping[str, int]
+    values: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """Everything in the e-graph."""
 

@@ -16,7 +16,7 @@ _EXAMPLES = """examples:
   eqsat run model.onnx --dim N=4            optimize, compile and time the model on random inputs
   eqsat run model.onnx --input x=x.npy      the same on your own inputs
   eqsat optimize model.onnx -o best.py      write the best program as TVMScript
-  eqsat explain model.onnx                  which rewrite rules pay, and how much
+  eqsat explain model.onnx                  step by step, which rule did what, and what it gains
   eqsat why-not relu_twice model.onnx       why a rule does not fire, place by place
   eqsat rules list                          the rewrite rules
   eqsat rules check my_rules.py             check your own rules
@@ -138,7 +138,20 @@ def _add_optimize(commands: Any) -> None:
 
 
 def _add_explain(commands: Any) -> None:
-    _model_command(commands, "explain", "Tell which rewrite rules pay, and how much.", _explain)
+    summary = "Tell step by step which rules made the best program, and what each is worth."
+    command = _model_command(commands, "explain", summary, _explain)
+    command.add_argument(
+        "--steps", type=int, default=40, metavar="N", help="steps to show (default 40)"
+    )
+    command.add_argument("--html", type=Path, metavar="FILE", help="write the chain as a page")
+    command.add_argument(
+        "--ablate", action="store_true", help="find a least set of rules that gives the program"
+    )
+    command.add_argument(
+        "--replay",
+        action="store_true",
+        help="run every step by the reference interpreter; exit with 1 where numbers differ",
+    )
 
 
 def _add_why_not(commands: Any) -> None:
@@ -297,11 +310,30 @@ def _optimize(args: argparse.Namespace) -> None:
 
 
 def _explain(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from eqsat._progress import atomic_write, shown_progress
+    from eqsat.shapes import EqsatError
+
     result = _optimized(args)
+    with shown_progress("explaining") as progress:
+        explanation = result.explain(progress)
+        shown = explanation.as_text(args.steps)
+        ablation = explanation.ablation() if args.ablate else None
+        replay = explanation.replay() if args.replay else None
+        page = explanation.as_page() if args.html else ""
+    if args.html:
+        with atomic_write(args.html) as file:
+            file.write(page.encode())
     if args.json:
-        print(json.dumps(result.report.with_gains(result.rule_gains).as_dict()))
+        data = {"report": result.report.as_dict(), **explanation.as_dict()}
+        data |= {"ablation": asdict(ablation)} if ablation else {}
+        data |= {"replay": [asdict(e) for e in replay.errors]} if replay else {}
+        print(json.dumps(data))
     else:
-        print(result.explain())
+        print("\n\n".join(str(x) for x in (shown, ablation, replay) if x))
+    if replay and replay.failures:
+        raise EqsatError(f"{len(replay.failures)} steps of the chain changed the numbers")
 
 
 def _why_not(args: argparse.Namespace) -> None:

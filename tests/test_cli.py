@@ -75,6 +75,31 @@ def test_explain_names_rules(model: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "estimated time lost without it" in capsys.readouterr().out
 
 
+def test_explain_as_json_page_ablation_and_replay(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "chain.html"
+    arguments = ["explain", str(model), "--dim", "N=2", "--dim", "S=3"]
+    assert main([*arguments, "--json", "--ablate", "--replay", "--html", str(page)]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert len(data["steps"]) == len(data["replay"]) == sum(data["rules"].values())
+    assert set(data["ablation"]["rules"]) <= set(data["rules"])
+    assert page.read_text().count("<tr>") == len(data["steps"]) + 1
+    assert main([*arguments, "--steps", "0", "--replay", "--ablate"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{len(data['steps'])} comparisons, 0 failed" in shown
+    assert "rules matter" in shown
+
+
+def test_why_not_as_text_and_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why-not", "add_zero", str(model)]) == 0
+    assert "add_zero" in capsys.readouterr().out
+    assert main(["why-not", "add_zero", str(model), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["rule"] == "add_zero"
+    assert all(place["verdict"] for place in data["places"])
+
+
 def test_rules_list_and_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "list"]) == 0
     assert int(capsys.readouterr().out.splitlines()[-1].split()[0]) >= 40
