@@ -9,9 +9,8 @@ from typing import Annotated
 from eqsat.ir import AttrValue
 from eqsat.rules._language import Float, FloatAttr, Pattern, Sides, compute, ops, tensor
 from eqsat.rules._resolve import Known
-from eqsat.rules._rule import ROUNDING, Phase, RuleSet, predicate
+from eqsat.rules._rule import ROUNDING, Phase, RuleSet
 from eqsat.rules._terms import Compute
-from eqsat.shapes import Equal, Shape
 
 attention = RuleSet("attention", Phase.SIMPLIFY)
 
@@ -31,20 +30,6 @@ def _default_scale(q: Known) -> float | None:
 
 def _number(scale: AttrValue) -> float | None:
     return float(scale) if isinstance(scale, (int, float)) else None
-
-
-def _fits(m: Known, scores: Shape) -> bool:
-    return m.ndim <= 4 and all(
-        m.proves(Equal(d, 1)) or m.proves(Equal(d, e))
-        for d, e in zip(reversed(m.dims), reversed(scores), strict=False)
-    )
-
-
-@predicate
-def fits_heads(q: Known, k: Known, m: Known) -> bool:
-    """The bias broadcasts to the scores of heads that stand behind the sequence."""
-    b, s, h, _ = q.dims
-    return _fits(m, (b, h, s, k.dims[1]))
 
 
 def _mixed(q: Pattern, k: Pattern, v: Pattern, scale: Compute, bias: Pattern | None) -> Pattern:
@@ -68,12 +53,12 @@ def scaled_attention_is_two_products(q: Query, k: Key, v: Value, s: FloatAttr) -
     return ops.nn.attention(q, k, v, scale=s), _mixed(q, k, v, compute(_number, s), None)
 
 
-@attention.rule(source=SOURCE, numerics=ROUNDING, when=[fits_heads("q", "k", "m")])
+@attention.rule(source=SOURCE, numerics=ROUNDING)
 def biased_attention_is_two_products(q: Query, k: Key, v: Value, m: Float) -> Sides:
     return ops.nn.attention(q, k, v, m), _mixed(q, k, v, compute(_default_scale, q), m)
 
 
-@attention.rule(source=SOURCE, numerics=ROUNDING, when=[fits_heads("q", "k", "m")])
+@attention.rule(source=SOURCE, numerics=ROUNDING)
 def scaled_biased_attention_is_two_products(
     q: Query, k: Key, v: Value, m: Float, s: FloatAttr
 ) -> Sides:

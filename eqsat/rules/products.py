@@ -34,7 +34,7 @@ from eqsat.rules._rule import (
     types_agree,
 )
 from eqsat.rules._terms import AttrVar
-from eqsat.shapes import Equal, LessEqual, Positive, Proof, Shape, equal_shapes, product
+from eqsat.shapes import Equal, LessEqual, Proof, Shape, equal_shapes, product
 
 linear_layers = RuleSet("linear_layers", Phase.SIMPLIFY)
 products = RuleSet("products", Phase.EXPLORE)
@@ -201,15 +201,6 @@ def picks_from_end(x: Known, axis: AttrValue, place: int) -> bool:
     return isinstance(axis, int) and axis % x.ndim == x.ndim + place
 
 
-# Picking from nothing fails, unless the result is empty for another reason.
-
-
-@predicate
-def has_rows(w: Known) -> bool:
-    """No axis but the last is empty."""
-    return all(w.proves(Positive(d)) for d in w.dims[:-1])
-
-
 def _columns(x: Known, w: Known) -> int:
     return max(x.ndim, w.ndim) - 1
 
@@ -221,9 +212,7 @@ def _rows(x: Known, w: Known) -> int:
 PICKS = "columns of a product are products with columns, rows are products of rows"
 
 
-@products.rule(
-    source=PICKS, numerics=REASSOCIATES, when=[picks_from_end("w", "k", -1), has_rows("w")]
-)
+@products.rule(source=PICKS, numerics=REASSOCIATES, when=[picks_from_end("w", "k", -1)])
 def product_with_picked_columns(x: Rows, w: BatchKN, i: Indices, k: IntAttr, m: StrAttr) -> Sides:
     return (
         x @ ops.take(w, i, axis=k, mode=m),

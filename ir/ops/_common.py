@@ -38,12 +38,14 @@ from eqsat.ir._types import (
 from eqsat.shapes import (
     Dim,
     Equal,
+    LessEqual,
     Proof,
     Shape,
     SymDim,
     assume,
     bits,
     broadcast,
+    dim_max,
     dtype_name,
     is_dtype,
     is_float,
@@ -146,6 +148,38 @@ def require_equal(a: Dim, b: Dim, what: str) -> None:
             raise TypeCheckError(f"{what}: {a} is not {b}")
         case Proof.UNKNOWN:
             assume(fact)
+
+
+def require_elements(size: Dim, what: str) -> None:
+    """Raise where an axis that elements are read from has none; an open question is assumed."""
+    if isinstance(size, int) and size < 1:
+        raise TypeCheckError(f"{what} must have at least one element")
+    require_at_most(1, size, what)
+
+
+def require_at_most(a: Dim, b: Dim, what: str) -> None:
+    """Raise where `a` is provably more than `b`; an open question is an assumption."""
+    match prove(LessEqual(a, b)):
+        case Proof.YES:
+            return
+        case Proof.NO:
+            raise TypeCheckError(f"{what}: {a} is more than {b}")
+        case Proof.UNKNOWN:
+            assume(Equal(dim_max(a, b), b))
+
+
+def require_broadcast(dims: Shape, shape: Shape, what: str) -> None:
+    """Raise where `dims` do not broadcast to `shape`; an open question is an assumption."""
+    if len(dims) > len(shape):
+        raise TypeCheckError(f"{what}: {len(dims)} axes are more than {len(shape)}")
+    for d, wanted in zip(dims, shape[len(shape) - len(dims) :], strict=True):
+        if prove(Equal(d, 1)) is not Proof.YES:
+            require_equal(d, wanted, what)
+
+
+def has_none(dims: Shape) -> bool:
+    """Say whether a tensor of these sizes has no element, whatever its symbols are."""
+    return any(isinstance(d, int) and d == 0 for d in dims)
 
 
 def known_dims(ty: TensorType) -> Shape | None:

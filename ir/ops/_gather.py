@@ -30,9 +30,13 @@ from eqsat.ir.ops._common import (
     broadcast_types,
     clamp_index,
     gather_from,
+    has_none,
     int_attr,
     known_dims,
     out_dtype,
+    require_at_most,
+    require_elements,
+    require_equal,
     require_int,
     tensor,
     tensor_type,
@@ -51,8 +55,19 @@ def _infer_gather_elements(types: Sequence[Type], attrs: Attrs) -> Type:
     if x.ndim >= 0 and indices.ndim not in (-1, x.ndim):
         raise TypeCheckError(f"data and indices must have one rank, got {x} and {indices}")
     if x.ndim >= 0:
-        axis_attr(attrs, x.ndim)
+        axis = axis_attr(attrs, x.ndim)
+        _require_in_data(x, indices, axis)
     return TensorType(indices.shape, x.dtype, x.vdevice)
+
+
+def _require_in_data(x: TensorType, indices: TensorType, axis: int) -> None:
+    dims, places = known_dims(x), known_dims(indices)
+    if dims is None or places is None or has_none(places):
+        return
+    require_elements(dims[axis], f"gather_elements: axis {axis} of data")
+    for a, (d, p) in enumerate(zip(dims, places, strict=True)):
+        if a != axis:
+            require_at_most(p, d, f"gather_elements: axis {a} of indices and of data")
 
 
 def _gather_elements(x: Array, indices: Array, *, axis: int) -> Array:
@@ -99,7 +114,14 @@ def _infer_gather_nd(types: Sequence[Type], attrs: Attrs) -> Type:
         return TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
     if depth + batch > len(dims):
         raise TypeCheckError(f"gather_nd: {batch} + {depth} indexed axes, but data is {x}")
+    if batch > len(places) - 1:
+        raise TypeCheckError(f"gather_nd: {batch} batch axes, but indices are {indices}")
+    for a in range(batch):
+        require_equal(places[a], dims[a], f"gather_nd: batch axis {a} of indices and data")
     shape = (*indices.dims[:-1], *dims[batch + depth :])
+    if not has_none(places[:-1]):
+        for a in range(batch, batch + depth):
+            require_elements(dims[a], f"gather_nd: axis {a} of data")
     return TensorType(shape, x.dtype, x.vdevice)
 
 
@@ -150,7 +172,11 @@ def _infer_index_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
         return TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
     if len(indices) > len(dims):
         raise TypeCheckError(f"index_tensor: {len(indices)} indices for {x}")
-    return TensorType((*places, *dims[len(indices) :]), x.dtype, x.vdevice)
+    shape = (*places, *dims[len(indices) :])
+    if not has_none(places):
+        for a in range(len(indices)):
+            require_elements(dims[a], f"index_tensor: axis {a} of data")
+    return TensorType(shape, x.dtype, x.vdevice)
 
 
 def _index_tensor(x: Array, indices: list[Array]) -> Array:

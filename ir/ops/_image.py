@@ -44,6 +44,7 @@ from eqsat.ir.ops._common import (
     known_dims,
     out_dims,
     out_dtype,
+    require_elements,
     require_float,
     require_rank,
     shape_type,
@@ -85,6 +86,8 @@ def _resized_type(types: Sequence[Type], attrs: Attrs, letters: str) -> Type:
         return TensorType(UnknownShape(ndim), dtype, x.vdevice)
     result = list(dims)
     for axis, d in zip(axes[2:], size.dims, strict=True):
+        require_elements(dims[axis], f"resize: axis {axis} of data")
+        require_elements(d, f"resize: axis {axis} of the result")
         result[axis] = d
     return TensorType(tuple(result), dtype, x.vdevice)
 

@@ -19,8 +19,10 @@ from eqsat.ir.ops._common import (
     clip_index,
     dims_attr,
     gather_from,
+    has_none,
     ints,
     known_dims,
+    require_elements,
     require_int,
     require_rank,
     str_attr,
@@ -60,7 +62,10 @@ def _infer_take(types: Sequence[Type], attrs: Attrs) -> Type:
     if dims is None or places is None:
         ndim = -1 if -1 in (x.ndim, indices.ndim) else x.ndim - 1 + indices.ndim
         return TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
-    return TensorType((*dims[:axis], *places, *dims[axis + 1 :]), x.dtype, x.vdevice)
+    shape = (*dims[:axis], *places, *dims[axis + 1 :])
+    if not has_none(places):
+        require_elements(dims[axis], f"take: axis {axis} of x")
+    return TensorType(shape, x.dtype, x.vdevice)
 
 
 def resolve_indices(indices: Array, size: int, mode: str = "fast") -> Array:
@@ -141,6 +146,11 @@ def _slice_part(
     literal = isinstance(size, int) and isinstance(begin, int) and isinstance(end, int)
     signed = [d for d in (begin, end) if isinstance(d, int) and (d < 0 or d >= 2**31 - 1)]
     if bool_attr(attrs, "assume_inbound") and not literal and not signed and stride > 0:
+        for place in (begin, end):
+            if prove(LessEqual(place, size)) is Proof.NO:
+                raise TypeCheckError(
+                    f"{place} is not inside axis {axis}, which has {size} elements"
+                )
         return axis, begin, ceildiv(end - begin, stride), stride
     count = slice_length(size, begin, end, stride)
     return axis, slice_start(size, begin, stride), count, stride
@@ -166,7 +176,7 @@ def _slice(
     strides: tuple[int, ...] | None,
     assume_inbound: bool,
 ) -> Array:
-    where = [slice(None)] * x.ndim
+    where, axes = [slice(None)] * x.ndim, ints(axes)
     for axis, b, e, s in zip(axes, begin, end, strides or (1,) * len(axes), strict=True):
         # A far negative end of a backward slice means "to the first element, inclusive".
         where[axis] = slice(b, None if s < 0 and e < -x.shape[axis] else e, s)

@@ -31,9 +31,11 @@ from eqsat.ir.ops._common import (
     cast_to,
     clamp_index,
     down,
+    has_none,
     int_attr,
     known_dims,
     reduce_over,
+    require_elements,
     require_equal,
     require_float,
     require_int,
@@ -45,7 +47,6 @@ from eqsat.ir.ops._common import (
     wide_dtype,
     widen,
 )
-from eqsat.shapes import Equal, Proof, prove
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -62,8 +63,7 @@ def _infer_cross_entropy(types: Sequence[Type], attrs: Attrs) -> Type:
     a, b = known_dims(x), known_dims(y)
     if a is not None and b is not None:
         for d, e in zip(a, b, strict=True):
-            if prove(Equal(d, e)) is Proof.NO:
-                raise TypeCheckError(f"predictions and labels must have one shape, got {x} and {y}")
+            require_equal(d, e, "cross_entropy_with_logits: the sizes of predictions and labels")
     return TensorType((), dtype, x.vdevice)
 
 
@@ -114,6 +114,8 @@ def _infer_nll(types: Sequence[Type], attrs: Attrs) -> Type:
                 (*dims[:1], *dims[2:]) if len(dims) > 1 else (), of_targets, strict=True
             ):
                 require_equal(d, t, "nll_loss: the sizes of predictions and targets")
+            if not has_none(of_targets):
+                require_elements(classes, "nll_loss: the axis of classes")
     if reduction != "none":
         return TensorType((), dtype, x.vdevice)
     if of_targets is not None:

@@ -31,6 +31,8 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     known_dims,
+    require_broadcast,
+    require_elements,
     require_equal,
     require_float,
     same_dtype,
@@ -41,9 +43,16 @@ from eqsat.ir.ops._common import (
     widen,
 )
 from eqsat.ir.ops._nn_activation import softmax, softmax_stages
-from eqsat.shapes import Dim, broadcast
+from eqsat.shapes import Dim
 
 MASKS = (None, "TopLeft", "BottomRight")
+
+
+def require_head_size(q: TensorType, attrs: Attrs) -> None:
+    """Raise where the default scale, 1 / sqrt(head size), does not exist."""
+    dims = known_dims(q)
+    if attrs["scale"] is None and dims is not None:
+        require_elements(dims[3], "the last axis of the query, which gives the scale,")
 
 
 def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -54,6 +63,7 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     for t, name in ((q, "query"), (k, "key"), (v, "value")):
         if t.ndim != 4:
             raise TypeCheckError(f"{name} must be (batch, sequence, heads, size), got {t}")
+    require_head_size(q, attrs)
     if attrs["causal_mask"] not in MASKS:
         raise TypeCheckError(f"causal_mask must be one of {MASKS}, got {attrs['causal_mask']!r}")
     if attrs["window_size"] is not None and attrs["causal_mask"] is None:
@@ -68,7 +78,8 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     require_equal(kd[1], vd[1], "attention: the sequence of key and value")
     if isinstance(types[3], TensorType) and (bias := known_dims(types[3])) is not None:
         same_dtype(q, types[3])
-        broadcast(bias, (qd[0], qd[2], qd[1], kd[1]))
+        scores = (qd[0], qd[2], qd[1], kd[1])
+        require_broadcast(bias, scores, "attention: bias, broadcast to the scores")
     return TensorType((*qd[:3], vd[3]), q.dtype, q.vdevice)
 
 

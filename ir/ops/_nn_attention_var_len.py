@@ -19,10 +19,11 @@ from eqsat.ir.ops._common import (
     known_dims,
     require_equal,
     require_float,
+    require_rank,
     same_dtype,
     tensor_type,
 )
-from eqsat.ir.ops._nn_attention import MASKS, attention
+from eqsat.ir.ops._nn_attention import MASKS, attention, require_head_size
 
 _NAMES = ("queries", "keys", "values", "seqstart_q", "max_seqlen_q", "seqstart_k", "max_seqlen_k")
 
@@ -37,6 +38,10 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     for t, name in zip(types[3:], _NAMES[3:], strict=True):
         if isinstance(t, TensorType) and t.dtype not in ("int32", "void"):
             raise TypeCheckError(f"{name} must be int32, got {t}")
+    for t, name in ((types[3], _NAMES[3]), (types[5], _NAMES[5])):
+        if isinstance(t, TensorType):
+            require_rank(t, 1, name)
+    require_head_size(q, attrs)
     if attrs["causal_mask"] not in MASKS:
         raise TypeCheckError(f"causal_mask must be one of {MASKS}, got {attrs['causal_mask']!r}")
     a, b, c = known_dims(q), known_dims(k), known_dims(v)

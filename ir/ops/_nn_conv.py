@@ -29,6 +29,7 @@ from eqsat.ir.ops._common import (
     narrow,
     out_dims,
     out_dtype,
+    require_elements,
     require_equal,
     require_rank,
     tensor,
@@ -65,6 +66,8 @@ def _infer(rank: int, *, transposed: bool) -> Callable[[Sequence[Type], Attrs], 
             return TensorType(UnknownShape(rank + 2), dtype, x.vdevice)
         n, c, *sizes = (dims[a] for a in data)
         o, i, *taps = (weights[a] for a in kernel)
+        for letter, tap in zip(_SPATIAL[rank], taps, strict=True):
+            require_elements(tap, f"axis {letter} of the kernel {w}")
         channels, spatial = (
             _transposed_sizes(attrs, rank, c, (o, i), sizes, taps)
             if transposed
@@ -197,8 +200,11 @@ def _spread(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
         (s - 1) * w.strides[a] + w.dilation[a] * (t - 1) + 1 + extra[a]
         for a, (s, t) in enumerate(zip(sizes, taps, strict=True))
     ]
+    if 0 in sizes:
+        outer = [s - w.before[a] - w.after[a] for a, s in enumerate(spans)]
+        return np.zeros((n, groups * o, *(max(s, 0) for s in outer)), x.dtype)
     full = np.zeros((n, groups, o, *spans), x.dtype)
-    grouped = x.reshape(n, groups, c // groups, -1)
+    grouped = x.reshape(n, groups, c // groups, int(np.prod(sizes)))
     filters = weight.reshape(o, groups, c // groups, *taps)
     for tap in np.ndindex(*taps):
         part = np.einsum("ngcs,ogc->ngos", grouped, filters[(slice(None),) * 3 + tap])

@@ -32,6 +32,7 @@ from eqsat.ir.ops._common import (
     minimum,
     narrow,
     out_dims,
+    require_elements,
     require_float,
     require_rank,
     tensor,
@@ -297,6 +298,8 @@ def _infer_adaptive(rank: int) -> Callable[[Sequence[Type], Attrs], Type]:
         if dims is None:
             return TensorType(UnknownShape(rank + 2), x.dtype, x.vdevice)
         canonical = [dims[a] for a in data]
+        for letter, d in zip(_SPATIAL[rank], canonical[2:], strict=True):
+            require_elements(d, f"adaptive pooling: axis {letter} of data")
         result = list(dims)
         for d, a in zip((*canonical[:2], *_adaptive_sizes(attrs, canonical[2:])), out, strict=True):
             result[a] = d

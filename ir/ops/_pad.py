@@ -18,6 +18,7 @@ from eqsat.ir.ops._common import (
     gather_from,
     ints,
     known_dims,
+    require_elements,
     str_attr,
     tensor,
     tensor_type,
@@ -63,9 +64,13 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
             raise TypeCheckError(
                 f"{mode} padding of {before}, {after} is too much for an axis of {d}"
             )
+        if mode == "replicate" and max(before, after) > 0:
+            require_elements(d, "replicate padding: the axis")
         if min(before, after) < 0 and mode != "constant":
             raise TypeCheckError(f"{mode} padding must not be negative, got {before}, {after}")
     shape = tuple(d + b + a for d, (b, a) in zip(dims, widths, strict=True))
+    if any(isinstance(d, int) and d < 0 for d in shape):
+        raise TypeCheckError(f"padding by {widths} takes more than {x} has")
     return TensorType(shape, x.dtype, x.vdevice)
 
 
@@ -73,11 +78,10 @@ def _pad(x: Array, *, pad_width: tuple[int, ...], pad_mode: str, pad_value: floa
     widths = list(zip(pad_width[::2], pad_width[1::2], strict=True))
     if pad_mode != "constant":
         return np.pad(x, widths, mode=_MODES[pad_mode])
-    cut = x[
-        tuple(slice(max(0, -b), n - max(0, -a)) for n, (b, a) in zip(x.shape, widths, strict=True))
-    ]
     grown = [(max(0, b), max(0, a)) for b, a in widths]
-    return np.pad(cut, grown, constant_values=x.dtype.type(pad_value))
+    padded = np.pad(x, grown, constant_values=x.dtype.type(pad_value))
+    cut = zip(padded.shape, widths, strict=True)
+    return padded[tuple(slice(max(0, -b), n - max(0, -a)) for n, (b, a) in cut)]
 
 
 def _inner(position: PrimExpr, size: Dim, mode: str) -> PrimExpr:

@@ -28,14 +28,19 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import Combiner, Reduce, Tensor, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import IntImm, PrimExpr, Select, binary, conjunction, const, from_dim, select
-from eqsat.ir._types import TensorType, Type, TypeCheckError
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     axis_attr,
     bool_attr,
+    broadcast_types,
     cast_to,
     clamp_index,
+    has_none,
     known_dims,
+    require_at_most,
+    require_broadcast,
+    require_elements,
     require_equal,
     require_int,
     same_dtype,
@@ -140,6 +145,13 @@ def _infer_scatter_elements(types: Sequence[Type], attrs: Attrs) -> Type:
             f"data, indices and updates must have one rank, got {x}, {indices} and {updates}"
         )
     _require_shape(updates, known_dims(indices), "scatter_elements")
+    dims, places = known_dims(x), known_dims(indices)
+    if dims is not None and places is not None and not has_none(places):
+        axis = axis_attr(attrs, x.ndim)
+        require_elements(dims[axis], f"scatter_elements: axis {axis} of data")
+        for a, (d, p) in enumerate(zip(dims, places, strict=True)):
+            if a != axis:
+                require_at_most(p, d, f"scatter_elements: axis {a} of indices and of data")
     return _checked(attrs, x)
 
 
@@ -209,6 +221,9 @@ def _infer_scatter_nd(types: Sequence[Type], attrs: Attrs) -> Type:
                 f"rank of data; got {indices}"
             )
         _require_shape(updates, (*places[:-1], *dims[depth:]), "scatter_nd")
+        if not has_none(places):
+            for a in range(depth):
+                require_elements(dims[a], f"scatter_nd: axis {a} of data")
     return _checked(attrs, x)
 
 
@@ -252,7 +267,20 @@ def _infer_index_put(types: Sequence[Type], attrs: Attrs) -> Type:
     same_dtype(x, values)
     if x.dtype == "bool" and bool_attr(attrs, "accumulate"):
         raise TypeCheckError(f"bool values are not added up, got {x}")
+    _require_places(x, indices, values)
     return x
+
+
+def _require_places(x: TensorType, indices: Sequence[TensorType], values: TensorType) -> None:
+    """Raise where the indices leave the data or the values do not broadcast to them."""
+    dims, places, given = known_dims(x), broadcast_types(*indices), known_dims(values)
+    if dims is None or isinstance(places, UnknownShape):
+        return
+    if not has_none(places):
+        for a, d in enumerate(dims):
+            require_elements(d, f"index_put: axis {a} of data")
+    if given is not None:
+        require_broadcast(given, places, "index_put: values, broadcast to the indices")
 
 
 def _index_put(x: Array, indices: list[Array], values: Array, *, accumulate: bool) -> Array:

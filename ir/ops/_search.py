@@ -29,7 +29,7 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
 )
-from eqsat.ir.ops._statistical import reduced_type
+from eqsat.ir.ops._statistical import reduced_type, require_reduced
 from eqsat.shapes import is_float, max_value, numpy_dtype, row_major_strides
 
 _AXIS = Attr("axis", "int", -1)
@@ -39,11 +39,14 @@ def _infer_arg(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
     if attrs["axis"] is not None and x.ndim >= 0:
         axis_attr(attrs, x.ndim)
+    require_reduced(x, attrs, "the extreme")
     return reduced_type(x, attrs, "int64")
 
 
 def _arg_reference(function: Callable[..., Array]) -> Callable[..., Array]:
     def run(x: Array, *, axis: int | None, keepdims: bool) -> Array:
+        if not x.size:  # of rows without an element there are none
+            return np.sum(x, axis=axis, keepdims=keepdims).astype(np.int64)
         return np.asarray(function(x, axis=axis, keepdims=keepdims), np.int64)
 
     return run
@@ -223,7 +226,7 @@ SEARCH: tuple[OpDef, ...] = (
         "nonzero",
         (Operand("x"),),
         _infer_nonzero,
-        lambda x: np.stack(np.nonzero(x)).astype(np.int64),
+        lambda x: np.argwhere(x).T.astype(np.int64),
         OpKind.OPAQUE,
         onnx=("NonZero",),
         samples=lambda: [Sample(((3, 4),), {}, ("int64",), 0, 2)],

@@ -17,7 +17,7 @@ from eqsat.ir._expr import Attrs, AttrValue
 from eqsat.ir._op import Attr, OpDef, Operand, OpKind, Sample
 from eqsat.ir._types import TensorType, TupleType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import Array, down, ints, tensor_type, up
-from eqsat.ir.ops._statistical import reduced_type
+from eqsat.ir.ops._statistical import reduced_type, require_reduced
 from eqsat.shapes import normalize_axes, normalize_axis
 
 # unique -----------------------------------------------------------------------------------------
@@ -71,6 +71,7 @@ def _is_one_axis(axis: AttrValue) -> bool:
 
 def _infer_median(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
+    require_reduced(x, attrs, "the median")
     values = reduced_type(x, attrs, x.dtype)
     if not _is_one_axis(attrs["axis"]):
         return values

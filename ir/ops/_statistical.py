@@ -36,12 +36,14 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     dtype_attr,
+    has_none,
     known_dims,
     narrow,
     out_dims,
     out_dtype,
     reduce_over,
     reindex,
+    require_elements,
     require_float,
     tensor,
     tensor_type,
@@ -71,6 +73,16 @@ def reduced_type(x: TensorType, attrs: Attrs, dtype: str) -> TensorType:
         return TensorType(UnknownShape(x.ndim - (0 if keepdims else len(axes))), dtype, x.vdevice)
     kept = [(1 if a in axes else d) for a, d in enumerate(dims) if keepdims or a not in axes]
     return TensorType(tuple(kept), dtype, x.vdevice)
+
+
+def require_reduced(x: TensorType, attrs: Attrs, what: str) -> None:
+    """Raise where a reduction that needs an element has none."""
+    dims = known_dims(x)
+    if dims is not None and not has_none(
+        tuple(d for a, d in enumerate(dims) if a not in axes_attr(attrs, x.ndim))
+    ):
+        for a in axes_attr(attrs, x.ndim):
+            require_elements(dims[a], f"{what} over axis {a} of {x}: the axis")
 
 
 def _infer(types: Sequence[Type], attrs: Attrs) -> Type:

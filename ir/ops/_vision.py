@@ -34,10 +34,12 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     float_attr,
+    has_none,
     ints,
     known_dims,
     maximum,
     minimum,
+    require_elements,
     require_equal,
     require_float,
     require_rank,
@@ -69,6 +71,10 @@ def _infer_region(types: Sequence[Type], attrs: Attrs) -> Type:
         require_equal(regions[1], 5, "rois have the image and two corners")
     if dims is None or regions is None:
         return TensorType(UnknownShape(4), dtype, x.vdevice)
+    if not has_none(regions):
+        for a, what in zip((0, 1, 2, 3), layout, strict=True):
+            if what != "C":
+                require_elements(dims[a], f"axis {what} of data")
     if layout == "NHWC":
         return TensorType((regions[0], height, width, dims[3]), dtype, x.vdevice)
     return TensorType((regions[0], dims[1], height, width), dtype, x.vdevice)
@@ -218,7 +224,7 @@ def _multibox(
     apply_softmax: bool,
 ) -> tuple[Array, Array]:
     left, top, right, bottom = np.moveaxis(up(anchors), 2, 0)
-    x, y, w, h = np.moveaxis(up(boxes).reshape(boxes.shape[0], -1, 4), 2, 0)
+    x, y, w, h = np.moveaxis(up(boxes).reshape(boxes.shape[0], boxes.shape[1] // 4, 4), 2, 0)
     vx, vy, vw, vh = (left.dtype.type(v) for v in variances)
     two = left.dtype.type(2)
     width, height = right - left, bottom - top

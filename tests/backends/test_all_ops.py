@@ -1,10 +1,11 @@
-"""Every operator, compiled: equal to its NumPy reference for every sample, dtype and size.
+"""Every operator, compiled: equal to its NumPy reference for every sample, edge, dtype and size.
 
 One program holds all samples of an operator, so the machine code is compiled in one go.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from eqsat.ir import (
     Var,
     make_call,
 )
+from eqsat.ir._requirements import size_requirements
 from eqsat.lowering import LoweringError
 from eqsat.shapes import (
     EqsatError,
@@ -43,8 +45,10 @@ from eqsat.shapes import (
     parse_dim,
     sym,
 )
+from tests.backends._edges import Edge, edge_samples
 
 SIZES = ({"n": 2, "m": 3, "b": 2, "h": 5}, {"n": 17, "m": 1, "b": 1, "h": 8})
+EDGE_SIZES = (SIZES[0],)
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 OTHERS = ("int8", "int16", "int32", "int64", "uint8", "bool")
 NATIVE = [o for o in ALL_OPS.values() if o.compute is not None]
@@ -53,6 +57,7 @@ ON_HOST = [
     o for o in ALL_OPS.values() if o.compute is None and not o.cannot_run and o.name != "shape_of"
 ]
 LEAST_COMBINATIONS = 5000
+LEAST_EDGES = 10000
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,43 @@ def cases(o: OpDef, *, every_dtype: bool = False) -> Iterator[Case]:
             yield Case(o, sample, tuple(d if g == given[0] else g for g in given))
         if "int64" in given[1:] and given[0] != "int64":
             yield Case(o, sample, tuple("int32" if g == "int64" else g for g in given))
+
+
+def edge_cases(o: OpDef) -> list[Case]:
+    """Return the edge samples that inference takes: of each kind one in every dtype.
+
+    The others are in one dtype each, in turn. A sample whose symbols would have to be equal, or to
+    have values of their own, is none.
+    """
+    found: list[Case] = []
+    in_every_dtype: set[Edge] = set()
+    for k, (edge, sample) in enumerate(edge_samples(o)):
+        given = (*sample.dtypes, *[sample.dtypes[-1]] * len(o.operands))[: len(o.operands)]
+        every = [given, *_in_other_dtypes(given)] if given else [given]
+        turned = [Case(o, sample, d) for d in (*every[k % len(every) :], *every[: k % len(every)])]
+        taken = (c for c in turned if _is_taken(c))
+        if edge not in in_every_dtype and (cases_of_edge := list(taken)):
+            in_every_dtype.add(edge)
+            found.extend(cases_of_edge)
+        else:
+            found.extend(itertools.islice(taken, 1))
+    return found
+
+
+def _in_other_dtypes(given: tuple[str, ...]) -> list[tuple[str, ...]]:
+    others = [d for d in (*FLOATS, *OTHERS) if d != given[0]]
+    return [tuple(d if g == given[0] else g for g in given) for d in others]
+
+
+def _is_taken(case: Case) -> bool:
+    try:
+        module, called = program([case])
+    except EqsatError:
+        return False
+    facts = size_requirements(module)
+    return bool(called) and all(
+        evaluate(f.a, env) == evaluate(f.b, env) for f in facts for env in SIZES
+    )
 
 
 def dims(shape: Any) -> tuple[Any, ...]:
@@ -240,9 +282,11 @@ def program(all_cases: Sequence[Case]) -> tuple[IRModule, list[Called]]:
     return bb.module(results), called
 
 
-def run(module: IRModule, called: Sequence[Called]) -> int:
+def run(
+    module: IRModule, called: Sequence[Called], sizes_of_symbols: Sequence[dict[str, int]] = SIZES
+) -> int:
     exe = eqsat.compile(module, cache=False, num_threads=1)
-    for k, env in enumerate(SIZES):
+    for k, env in enumerate(sizes_of_symbols):
         all_args = [arguments(c, env, 100 * k + j) for j, c in enumerate(called)]
         sizes = np.zeros(tuple(env.values()), bool)
         got = flat(exe(sizes, *(x for args in all_args for x in tensors(args))))
@@ -251,7 +295,7 @@ def run(module: IRModule, called: Sequence[Called]) -> int:
             count = len(ty.fields) if isinstance(ty, TupleType) else 1
             check(c, got[:count], args, env)
             del got[:count]
-    return len(called) * len(SIZES)
+    return len(called) * len(sizes_of_symbols)
 
 
 @pytest.mark.parametrize("o", NATIVE, ids=lambda o: o.name)
@@ -260,10 +304,25 @@ def test_native_code_equals_the_reference(o: OpDef) -> None:
     assert run(module, called) > 0, f"{o.name} has no sample"
 
 
+@pytest.mark.parametrize("o", [*NATIVE, *ON_HOST], ids=lambda o: o.name)
+def test_edge_cases_equal_the_reference(o: OpDef) -> None:
+    module, called = program(edge_cases(o))
+    if called:
+        run(module, called, EDGE_SIZES)
+
+
 def test_thousands_of_combinations_are_checked(record_property: Callable[..., None]) -> None:
     total = sum(len(program(list(cases(o)))[1]) for o in NATIVE) * len(SIZES)
+    edges = sum(len(edge_cases(o)) for o in (*NATIVE, *ON_HOST))
     record_property("combinations", total)
+    record_property("edges", edges)
     assert total >= LEAST_COMBINATIONS
+    assert edges >= LEAST_EDGES
+
+
+def test_only_operators_without_tensors_have_no_edge() -> None:
+    without = [o.name for o in (*NATIVE, *ON_HOST) if not edge_cases(o)]
+    assert without == ["eye", "arange", "hamming_window"]
 
 
 @pytest.mark.parametrize("o", ON_HOST, ids=lambda o: o.name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 from eqsat.ir import ALL_OPS, CALL_OPS, OpDef
+from tests.backends.test_all_ops import edge_cases
 
 RELAX = [
     "abs",
@@ -251,9 +253,10 @@ _HEAD = """# Operators
 
 Each operator that TVM 0.27 registers, and what there is of it here. *Native code*: `loops` fuse and
 get templates, a `host operation` runs by its NumPy reference and is named in `profile()`, `run
-time` is an instruction of the virtual machine. *Tested*: calls in the generic tests, each in
-several dtypes and for several sizes of its symbols (`tests/ir/test_ops.py`,
-`tests/backends/test_all_ops.py`)."""
+time` is an instruction of the virtual machine. *Tested*: samples in the generic tests
+(`tests/ir/test_ops.py`, `tests/backends/test_all_ops.py`), which run in several dtypes and for
+several sizes of their symbols, and edge cases that follow from them: sizes of 0 and 1, fewer axes
+down to scalars, axes counted from the other end. Native code equals the NumPy reference on all."""
 
 
 def operators_markdown() -> str:
@@ -261,11 +264,14 @@ def operators_markdown() -> str:
     rows = [_row(name) for name in RELAX]
     kinds = Counter(kind for kind, _ in rows)
     total = kinds["complete"]
+    samples = sum(len(o.samples()) for o in ALL_OPS.values() if o.samples)
+    edges = sum(_num_edges(o) for o in ALL_OPS.values())
     lines = [
         _HEAD,
         "",
         f"{len(RELAX)} operators: {total} complete, {kinds['typed']} read, printed and typed only, "
         f"{kinds['out']} out.",
+        f"{samples} samples and {edges} edge cases are tested.",
         "",
         "| operator | type inference | NumPy reference | native code | tested |",
         "|---|---|---|---|---|",
@@ -300,4 +306,10 @@ def _operator(o: OpDef) -> tuple[str, str]:
         return "typed", f"| `{o.name}` | yes | – | – | {o.cannot_run} |"
     samples = len(o.samples()) if o.samples else 0
     native = "loops" if o.compute is not None else _HOST
-    return "complete", f"| `{o.name}` | yes | yes | {native} | {samples} |"
+    tested = f"{samples} + {_num_edges(o)} edge cases"
+    return "complete", f"| `{o.name}` | yes | yes | {native} | {tested} |"
+
+
+@cache
+def _num_edges(o: OpDef) -> int:
+    return len(edge_cases(o)) if o.samples and o.name != "shape_of" else 0

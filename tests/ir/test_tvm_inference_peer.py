@@ -140,6 +140,10 @@ DIFFERENCES = (
         rejected_here("must be at least [01]|does not fit on an axis|is too large|is too much for"),
     ),
     Difference(
+        "an element of an axis that has none, positions and values beyond the data",
+        rejected_here("must have at least one element|(is|are|takes) more than"),
+    ),
+    Difference(
         "TVM's own check fails where a rank or shape is unknown, which is no error of the program",
         lambda call, here, there: (
             rejected_there("Back optional access|InternalError")(call, here, there)
@@ -228,7 +232,9 @@ DIFFERENCES = (
     ),
     Difference(
         "operands of a rank or size that the loops cannot take",
-        rejected_here("to the longer shape|must have one shape|must have 4 axes|must be a scalar"),
+        rejected_here(
+            "to the longer shape|sizes of predictions and labels|must have 4 axes|must be a scalar"
+        ),
         (
             "collapse_sum_to",
             "collapse_sum_like",
