@@ -46,6 +46,53 @@ def concat_of_concat_right(x: Tensor, y: Tensor, z: Tensor, k: IntAttr) -> Sides
     return ops.concat([x, ops.concat([y, z], axis=k)], axis=k), ops.concat([x, y, z], axis=k)
 
 
+@predicate
+def is_empty_along(x: Known, axis: AttrValue) -> bool:
+    """The axis has no elements."""
+    (a,) = int_tuple(axis)
+    return x.proves(Equal(x.dims[a % x.ndim], 0))
+
+
+@concatenation.rule(source=CONCAT, when=[is_empty_along("y", "k")])
+def concat_with_nothing_behind(x: Tensor, y: Tensor, k: IntAttr) -> Sides:
+    return ops.concat([x, y], axis=k), x
+
+
+@concatenation.rule(source=CONCAT, when=[is_empty_along("x", "k")])
+def concat_with_nothing_in_front(x: Tensor, y: Tensor, k: IntAttr) -> Sides:
+    return ops.concat([x, y], axis=k), y
+
+
+@predicate
+def is_unit_along(x: Known, axis: AttrValue) -> bool:
+    """The axis has one element."""
+    (a,) = int_tuple(axis)
+    return x.proves(Equal(x.dims[a % x.ndim], 1))
+
+
+def _times(count: int, x: Known, axis: AttrValue) -> Shape:
+    (a,) = int_tuple(axis)
+    return tuple(count if i == a % x.ndim else d for i, d in enumerate(x.dims))
+
+
+def _twice(x: Known, axis: AttrValue) -> Shape:
+    return _times(2, x, axis)
+
+
+def _three_times(x: Known, axis: AttrValue) -> Shape:
+    return _times(3, x, axis)
+
+
+@concatenation.rule(source="definition of broadcasting", when=[is_unit_along("x", "k")])
+def concat_of_same_is_broadcast(x: Tensor, k: IntAttr) -> Sides:
+    return ops.concat([x, x], axis=k), ops.broadcast_to(x, compute(_twice, x, k))
+
+
+@concatenation.rule(source="definition of broadcasting", when=[is_unit_along("x", "k")])
+def concat_of_three_same_is_broadcast(x: Tensor, k: IntAttr) -> Sides:
+    return ops.concat([x, x, x], axis=k), ops.broadcast_to(x, compute(_three_times, x, k))
+
+
 @concatenation.rule(source="pointwise operators commute with concat")
 def concat_of_relus(x: Float, y: Float, k: IntAttr) -> Sides:
     return (

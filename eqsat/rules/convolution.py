@@ -48,7 +48,7 @@ BILINEAR = "convolution is linear in its weight and in its input"
 
 
 def conv(
-    x: Pattern, w: Pattern, s: IntsAttr, p: object, d: object, g: object, out: StrAttr | None
+    x: Pattern, w: Pattern, s: object, p: object, d: object, g: object, out: StrAttr | None
 ) -> Pattern:
     """Return a convolution in the layouts NCHW and OIHW."""
     return ops.nn.conv2d(

@@ -279,3 +279,14 @@ def scatter_of_one_per_row_is_where(x: Tensor, i: Indices, u: Tensor, k: IntAttr
         ops.scatter_elements(x, i, u, axis=k, reduction="update"),
         ops.where(is_hit, u, x),
     )
+
+
+@predicate
+def has_no_elements(i: Known) -> bool:
+    """Some axis is provably empty."""
+    return any(i.proves(Equal(d, 0)) for d in i.dims)
+
+
+@indexing.rule(source="nothing is written", when=[has_no_elements("i")])
+def scatter_of_nothing(x: Tensor, i: Indices, u: Tensor, k: IntAttr) -> Sides:
+    return ops.scatter_elements(x, i, u, axis=k), x

@@ -264,6 +264,25 @@ def where_alternative_broadcast(c: Tensor, x: Tensor, y: Tensor, s: Dims) -> Sid
     return ops.where(c, x, ops.broadcast_to(y, s)), ops.where(c, x, y)
 
 
+@predicate
+def broadcasts_to_operand(y: Known, x: Known) -> bool:
+    """The result has the shape of x, whatever x is broadcast to later."""
+    return y.ndim <= x.ndim and all(
+        y.proves(Equal(a, 1)) or y.proves(Equal(a, b))
+        for a, b in zip(reversed(y.dims), reversed(x.dims), strict=False)
+    )
+
+
+@movement.rule(source=BROADCAST, when=[broadcasts_to_operand("y", "x")])
+def sum_of_smaller_is_broadcast(x: Tensor, y: Tensor, s: Dims) -> Sides:
+    return ops.broadcast_to(x, s) + y, ops.broadcast_to(x + y, s)
+
+
+@movement.rule(source=BROADCAST, when=[broadcasts_to_operand("y", "x")])
+def product_of_smaller_is_broadcast(x: Tensor, y: Tensor, s: Dims) -> Sides:
+    return ops.broadcast_to(x, s) * y, ops.broadcast_to(x * y, s)
+
+
 # --- pad ------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from eqsat.rules._language import (
 )
 from eqsat.rules._predicates import is_constant, same_dtype
 from eqsat.rules._resolve import Known
-from eqsat.rules._rule import REASSOCIATES, Phase, RuleSet, predicate
+from eqsat.rules._rule import REASSOCIATES, Phase, RuleSet, predicate, types_agree
 from eqsat.rules.convolution import all_ones, is_not_empty, smaller_than_window
 from eqsat.shapes import LessEqual, bits, max_value, min_value
 
@@ -167,6 +167,35 @@ def quantize_of_permute(
     return (
         ops.quantize(ops.permute_dims(x, axes=p), s, z, axis=a, out_dtype=t),
         ops.permute_dims(ops.quantize(x, s, z, axis=-1, out_dtype=t), axes=p),
+    )
+
+
+@predicate
+def holds_least(z: Known, dtype: AttrValue) -> bool:
+    """The zero point is the least step, so that no step is below zero."""
+    assert dtype is None or isinstance(dtype, str)
+    return z.number is not None and z.number == min_value(dtype or "int8")
+
+
+@quantized.rule(source=AFFINE, when=[is_normal_scale("s"), holds_least("z", "t")])
+def quantize_of_relu(x: Float32, s: Number, z: Number, a: IntAttr, t: DtypeAttr) -> Sides:
+    return (
+        ops.quantize(ops.nn.relu(x), s, z, axis=a, out_dtype=t),
+        ops.quantize(x, s, z, axis=a, out_dtype=t),
+    )
+
+
+@quantized.rule(
+    source=AFFINE,
+    numerics=REASSOCIATES,
+    when=[types_agree],
+)
+def number_into_scale(
+    q: Integer, s: Number, z: Number, a: IntAttr, t: DtypeAttr, c: Number
+) -> Sides:
+    return (
+        ops.dequantize(q, s, z, axis=a, out_dtype=t) * c,
+        ops.dequantize(q, s * c, z, axis=a, out_dtype=t),
     )
 
 

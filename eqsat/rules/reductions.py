@@ -11,6 +11,7 @@ from eqsat.rules._language import (
     BoolAttr,
     Dims,
     Float,
+    IntAttr,
     IntsAttr,
     Number,
     Pattern,
@@ -31,7 +32,7 @@ from eqsat.rules._rule import (
     profit,
     types_agree,
 )
-from eqsat.rules.movement import full_permutation, int_tuple
+from eqsat.rules.movement import VIEWS, full_permutation, int_tuple
 from eqsat.shapes import Equal, Shape, normalize_axes, product
 
 reductions = RuleSet("reductions", Phase.SIMPLIFY)
@@ -327,3 +328,104 @@ def min_begun_by_another(x: Tensor, a: IntsAttr, k: BoolAttr) -> Sides:
     rows = ops.min(x, axis=a, keepdims=k)
     whole = ops.min(x, axis=None, keepdims=False)
     return (rows, whole), (rows, ops.min(rows, axis=None, keepdims=False))
+
+
+# --- reductions and views that add or restore axes of size 1 --------------------------------
+
+
+def _axes_before_expansion(x: Known, s: Shape, axes: AttrValue) -> tuple[int, ...] | None:
+    """Return which axes of x are reduced, where s only puts axes of size 1 between them."""
+    sources: list[int | None] = []
+    place = 0
+    for size in s:
+        if place < x.ndim and x.proves(Equal(size, x.dims[place])):
+            sources.append(place)
+            place += 1
+        elif x.proves(Equal(size, 1)):
+            sources.append(None)
+        else:
+            return None
+    if place < x.ndim or axes is None:
+        return None
+    reduced = [sources[a] for a in normalize_axes(int_tuple(axes), len(s))]
+    return tuple(a for a in reduced if a is not None) or None
+
+
+def _dims_after(s: Shape, axes: AttrValue, keepdims: AttrValue) -> Shape | None:
+    if axes is None:
+        return None
+    gone = normalize_axes(int_tuple(axes), len(s))
+    if keepdims:
+        return tuple(1 if a in gone else d for a, d in enumerate(s))
+    return tuple(d for a, d in enumerate(s) if a not in gone)
+
+
+@reductions.rule(source=VIEWS, numerics=REASSOCIATES)
+def sum_of_expanded(x: Tensor, s: Dims, a: IntsAttr, k: BoolAttr) -> Sides:
+    inner = ops.sum(x, axis=compute(_axes_before_expansion, x, s, a), keepdims=False)
+    return (
+        ops.sum(ops.reshape(x, s), axis=a, keepdims=k),
+        ops.reshape(inner, compute(_dims_after, s, a, k)),
+    )
+
+
+@reductions.rule(source=VIEWS, numerics=REASSOCIATES)
+def mean_of_expanded(x: Float, s: Dims, a: IntsAttr, k: BoolAttr) -> Sides:
+    inner = ops.mean(x, axis=compute(_axes_before_expansion, x, s, a), keepdims=False)
+    return (
+        ops.mean(ops.reshape(x, s), axis=a, keepdims=k),
+        ops.reshape(inner, compute(_dims_after, s, a, k)),
+    )
+
+
+@predicate
+def restores_reduced_axes(x: Known, axes: AttrValue, s: Shape) -> bool:
+    """The shape is that of x with 1 where an axis is reduced."""
+    kept = _reduced_dims(x, axes, True)
+    return len(kept) == len(s) and all(x.proves(Equal(a, b)) for a, b in zip(kept, s, strict=True))
+
+
+@reductions.rule(source=VIEWS, when=[restores_reduced_axes("x", "a", "s")])
+def reshaped_sum_keeps_axes(x: Tensor, a: IntsAttr, s: Dims) -> Sides:
+    reduced = ops.sum(x, axis=a, keepdims=False)
+    return ops.reshape(reduced, s), ops.sum(x, axis=a, keepdims=True)
+
+
+@reductions.rule(source=VIEWS, when=[restores_reduced_axes("x", "a", "s")])
+def reshaped_mean_keeps_axes(x: Float, a: IntsAttr, s: Dims) -> Sides:
+    reduced = ops.mean(x, axis=a, keepdims=False)
+    return ops.reshape(reduced, s), ops.mean(x, axis=a, keepdims=True)
+
+
+# --- two numbers joined to be compared ------------------------------------------------------
+
+
+@predicate
+def is_only_axis_of_one(x: Known, axis: AttrValue, axes: AttrValue) -> bool:
+    """The concatenated axis is the reduced one, and x has one element along it."""
+    (a,) = int_tuple(axis)
+    return reduced_axes(x, axes) == (a % x.ndim,) and x.proves(Equal(x.dims[a % x.ndim], 1))
+
+
+JOINED = [is_only_axis_of_one("x", "c", "a"), is_only_axis_of_one("y", "c", "a")]
+
+
+def _both(x: Pattern, y: Pattern, a: IntsAttr, k: BoolAttr) -> tuple[Pattern, Pattern]:
+    shape = compute(_reduced_dims, x, a, k)
+    return ops.reshape(x, shape), ops.reshape(y, shape)
+
+
+@reductions.rule(source=NESTED, when=JOINED)
+def max_of_two_joined(x: Tensor, y: Tensor, c: IntAttr, a: IntsAttr, k: BoolAttr) -> Sides:
+    return (
+        ops.max(ops.concat([x, y], axis=c), axis=a, keepdims=k),
+        ops.maximum(*_both(x, y, a, k)),
+    )
+
+
+@reductions.rule(source=NESTED, when=JOINED)
+def min_of_two_joined(x: Tensor, y: Tensor, c: IntAttr, a: IntsAttr, k: BoolAttr) -> Sides:
+    return (
+        ops.min(ops.concat([x, y], axis=c), axis=a, keepdims=k),
+        ops.minimum(*_both(x, y, a, k)),
+    )

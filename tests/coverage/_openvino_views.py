@@ -42,7 +42,12 @@ VIEW_ROWS: tuple[Row, ...] = (
         program("nn.relu(concat([x], axis=1))", x="n 64"),
         canonical=True,
     ),
-    _row("EliminateSplit", reason="no rule yet"),
+    _row(
+        "EliminateSplit",
+        ("split_in_one_part",),
+        program("nn.relu(split(x, 1, axis=1)[0])", x="n 64"),
+        canonical=True,
+    ),
     _row(
         "EliminateSplitConcat",
         ("concat_of_split",),
@@ -76,7 +81,12 @@ VIEW_ROWS: tuple[Row, ...] = (
         program("nn.relu(broadcast_to(x, (n, 64)))", x="n 64"),
         canonical=True,
     ),
-    _row("EliminateBroadcast, EliminateTile", reason="no rule yet"),
+    _row(
+        "EliminateBroadcast, EliminateTile",
+        ("tile_by_ones",),
+        program("nn.relu(tile(x, repeats=(1, 1)))", x="n 64"),
+        canonical=True,
+    ),
     _row(
         "EliminateReshape",
         ("reshape_to_own_shape",),
@@ -95,7 +105,11 @@ VIEW_ROWS: tuple[Row, ...] = (
         program("exp(reshape(sum(x, axis=1, keepdims=True), (n, 1)))", x="n 64"),
         canonical=True,
     ),
-    _row("EliminateScatterUpdate", reason="no rule yet"),
+    _row(
+        "EliminateScatterUpdate",
+        ("scatter_of_nothing",),
+        program("nn.relu(scatter_elements(x, i, u, axis=0))", x="n 64", i="int64 0 64", u="0 64"),
+    ),
     _row(
         "EliminateSlice, EliminateStridedSlice",
         ("slice_of_everything",),
@@ -118,7 +132,11 @@ VIEW_ROWS: tuple[Row, ...] = (
         ("where_true",),
         program("where(array([True] * 64), x, y)", x="n 64", y="n 64"),
     ),
-    _row("RemoveConcatZeroDimInput", reason="no rule yet"),
+    _row(
+        "RemoveConcatZeroDimInput",
+        ("concat_with_nothing_behind",),
+        program("nn.relu(concat([x, y], axis=1))", x="n 64", y="n 0"),
+    ),
     # --- shapes -----------------------------------------------------------------------------
     _row(
         "ConstantFolding",
@@ -156,16 +174,44 @@ VIEW_ROWS: tuple[Row, ...] = (
         program("x * broadcast_to(y, (n, 64))", x="n 64", y="64"),
         canonical=True,
     ),
-    _row("BroadcastTransition", reason="no rule yet"),
-    _row("PullThroughReduce", reason="no rule yet"),
-    _row("ReduceReshapeFusion", reason="no rule yet"),
+    _row(
+        "BroadcastTransition",
+        ("sum_of_smaller_is_broadcast", "multiply_by_broadcast"),
+        program("x * (broadcast_to(y, (n, 64)) + z)", x="n 64", y="n 1", z="n 1"),
+        canonical=True,
+    ),
+    _row(
+        "PullThroughReduce",
+        ("sum_of_expanded",),
+        program("nn.relu(sum(expand_dims(x, axis=(1,)), axis=2))", x="n 64"),
+        canonical=True,
+    ),
+    _row(
+        "ReduceReshapeFusion",
+        ("reshaped_sum_keeps_axes",),
+        program("x / reshape(sum(x, axis=1, keepdims=False), (n, 1))", x="+ n 64"),
+        canonical=True,
+    ),
     _row(
         "ReduceMerge",
         ("sum_of_sum",),
         program("sum(sum(x, axis=2), axis=1)", x="n 16 64"),
     ),
-    _row("ConcatToBroadcast, ConcatToTile", reason="no rule yet"),
-    _row("ConcatReduceFusion", reason="no rule yet"),
+    _row(
+        "ConcatToBroadcast, ConcatToTile",
+        ("concat_of_same_is_broadcast",),
+        program("concat([x, x], axis=1) * y", x="n 1", y="n 2"),
+        canonical=True,
+    ),
+    _row(
+        "ConcatReduceFusion",
+        ("max_of_two_joined",),
+        program(
+            "max(concat([expand_dims(x, axis=(1,)), expand_dims(y, axis=(1,))], axis=1), axis=1)",
+            x="n 64",
+            y="n 64",
+        ),
+    ),
     _row(
         "SplitSqueezeConcatFusion",
         program=program(

@@ -171,16 +171,53 @@ ROWS: tuple[Row, ...] = (
         ("batched_output_scale_into_kernel",),
         program("nn.conv2d(x, w, padding=1, groups=2) * b", b="= 1 16 1 1", **GROUPED),
     ),
-    _row("ConvolutionBackpropDataMultiplyFusion", reason="no rule yet"),
-    _row("GroupConvolutionBackpropDataMultiplyFusion", reason="no rule yet"),
+    _row(
+        "ConvolutionBackpropDataMultiplyFusion",
+        ("output_scale_into_transposed_kernel",),
+        program(
+            "nn.conv2d_transpose(x, w, padding=1) * b",
+            b="= 1 16 1 1",
+            x="n 8 16 16",
+            w="= 8 16 3 3",
+        ),
+    ),
+    _row(
+        "GroupConvolutionBackpropDataMultiplyFusion",
+        ("output_scale_into_grouped_transposed_kernel",),
+        program(
+            "nn.conv2d_transpose(x, w, padding=1, groups=2) * b",
+            b="= 1 16 1 1",
+            x="n 8 16 16",
+            w="= 8 8 3 3",
+        ),
+    ),
     _row(
         "MultiplyConvolutionFusion",
         ("batched_input_scale_into_kernel",),
         program("nn.conv2d(x * b, w, padding=1)", b="= 1 8 1 1", **CONV),
     ),
-    _row("MultiplyGroupConvolutionFusion", reason="no rule yet"),
-    _row("MultiplyConvolutionBackpropDataFusion", reason="no rule yet"),
-    _row("MultiplyGroupConvolutionBackpropDataFusion", reason="no rule yet"),
+    _row(
+        "MultiplyGroupConvolutionFusion",
+        ("input_scale_into_grouped_kernel",),
+        program("nn.conv2d(x * b, w, padding=1, groups=2)", b="= 1 8 1 1", **GROUPED),
+    ),
+    _row(
+        "MultiplyConvolutionBackpropDataFusion",
+        ("input_scale_into_transposed_kernel",),
+        program(
+            "nn.conv2d_transpose(x * b, w, padding=1)", b="= 1 8 1 1", x="n 8 16 16", w="= 8 16 3 3"
+        ),
+    ),
+    _row(
+        "MultiplyGroupConvolutionBackpropDataFusion",
+        ("input_scale_into_transposed_kernel",),
+        program(
+            "nn.conv2d_transpose(x * b, w, padding=1, groups=2)",
+            b="= 1 8 1 1",
+            x="n 8 16 16",
+            w="= 8 8 3 3",
+        ),
+    ),
     _row(
         "MatMulMultiplyFusion",
         ("scale_of_product_into_weight",),
@@ -192,8 +229,26 @@ ROWS: tuple[Row, ...] = (
         ("convolutions_are_groups",),
         program(SPLIT_OUTPUTS, x="n 8 16 16", w="= 8 4 3 3", v="= 8 4 3 3"),
     ),
-    _row("StridesOptimization", reason="no rule yet"),
-    _row("ReverseInputChannelsFusion", reason="no rule yet"),
+    _row(
+        "StridesOptimization",
+        ("strides_of_point_convolution_move_up",),
+        program("nn.conv2d(nn.conv2d(x, w, padding=1), v, strides=2)", v="= 16 16 1 1", **CONV),
+    ),
+    _row(
+        "StridesOptimization: over activations",
+        ("strides_move_up_over_biased_relu",),
+        program(
+            "nn.conv2d(nn.relu(nn.conv2d(x, w, padding=1) + b), v, strides=2)",
+            b="= 1 16 1 1",
+            v="= 16 16 1 1",
+            **CONV,
+        ),
+    ),
+    _row(
+        "ReverseInputChannelsFusion",
+        ("flip_of_channels_into_kernel",),
+        program("nn.conv2d(flip(x, axis=1), w, padding=1)", **CONV),
+    ),
     _row(
         "AdaptivePoolToReduce",
         ("global_average_pool_is_mean",),
@@ -257,7 +312,11 @@ ROWS: tuple[Row, ...] = (
         program=program("nn.log_softmax(x + y, axis=-1)", x="n 64", y="n 64"),
         mechanism=FUSED,
     ),
-    _row("EinsumDecomposition", reason="no rule yet"),
+    _row(
+        "EinsumDecomposition",
+        ("einsum_of_two_is_product",),
+        program("nn.relu(einsum([x, w], subscripts='ij,jk->ik'))", **PRODUCT),
+    ),
     _row(
         "DropoutWithRandomUniformReplacer",
         ("dropout_is_identity",),
@@ -290,8 +349,18 @@ ROWS: tuple[Row, ...] = (
         canonical=True,
         rule_sets=(quantized,),
     ),
-    _row("FakeQuantizeMulFusion", reason="no rule yet"),
-    _row("ReluFakeQuantizeFusion", reason="no rule yet"),
+    _row(
+        "FakeQuantizeMulFusion",
+        ("number_into_scale",),
+        program("dequantize(quantize(x, s, z), s, z) * 0.5", x="n 64", **ONE_STEP),
+        rule_sets=(quantized,),
+    ),
+    _row(
+        "ReluFakeQuantizeFusion",
+        ("quantize_of_relu",),
+        program("quantize(nn.relu(x), s, z, out_dtype='uint8')", x="n 64", s="= +", z="= uint8"),
+        rule_sets=(quantized,),
+    ),
     _row(
         "AddFakeQuantizeFusion",
         program=program("quantize(x + c, s, z)", x="n 64", c="= 64", **ONE_STEP),
