@@ -22,16 +22,23 @@ from eqsat.ir._tir import (
 )
 from eqsat.ir._types import TypeCheckError
 from eqsat.ir._visit import walk
+from eqsat.ir._wellformed_accesses import check_accesses
 from eqsat.shapes import is_dtype, is_int
 
 
 def check_primfunc(function: PrimFunc, name: str) -> None:
-    """Check that variables and buffers are declared before use, and indices and blocks fit.
+    """Check that declarations precede use, blocks fit, accesses stay inside and iterations apart.
 
     Raises:
         TypeCheckError: a rule is broken; the message names the function and the block.
     """
     _PrimFuncCheck(name).function(function)
+    check_accesses(function, lambda block, reason: _error(name, block, reason))
+
+
+def _error(name: str, block: str, reason: str) -> TypeCheckError:
+    where = f", block {block}" if block else ""
+    return TypeCheckError(f"PrimFunc {name}{where}: {reason}")
 
 
 class _PrimFuncCheck:
@@ -43,8 +50,7 @@ class _PrimFuncCheck:
         self._block = ""
 
     def _fail(self, reason: str) -> TypeCheckError:
-        where = f", block {self._block}" if self._block else ""
-        return TypeCheckError(f"PrimFunc {self._name}{where}: {reason}")
+        return _error(self._name, self._block, reason)
 
     def function(self, function: PrimFunc) -> None:
         for p in function.params:
