@@ -66,11 +66,22 @@ class Graph:
         order = self._waves(self._reach())
         self.number: dict[ClassId, int] = {c: i for i, c in enumerate(order)}
         self.classes: list[TensorClass] = [self._tensor_class(c) for c in order]
-        constants = sum(c.num_bytes for c in self.classes if c.is_constant)
-        self.constant_bytes_per_s = profile.bytes_per_s(constants)
+        self.constant_bytes_per_s = profile.bytes_per_s(self._weight_bytes())
         self.forms: list[list[Form]] = []  # filled by `prepare`
         self.outputs: tuple[int, ...] = tuple(
             dict.fromkeys(self.number[c] for c in snapshot.outputs)
+        )
+
+    def _weight_bytes(self) -> float:
+        """Return the bytes of the program's own constants.
+
+        What is folded takes their place, so every cover reads about as much; all constants of the
+        e-graph together would be several times that.
+        """
+        return sum(
+            self._tensor_class(c).num_bytes
+            for c, e in self.snapshot.classes.items()
+            if any(n.op == CONSTANT and not n.rule for n in e.nodes)
         )
 
     def size_of(self, dim: Dim) -> int:
