@@ -12,18 +12,24 @@ from eqsat.rules.algebra import algebra, constants
 from eqsat.rules.approximate import approximate
 from eqsat.rules.attention import attention
 from eqsat.rules.blocks import blocks
+from eqsat.rules.broadcasts import broadcasts
 from eqsat.rules.clamps import clamps
 from eqsat.rules.composites import composites
 from eqsat.rules.concatenation import concatenation
 from eqsat.rules.convolution import convolution, merged_convolutions
+from eqsat.rules.cuts import cuts
 from eqsat.rules.einsum import einsum
 from eqsat.rules.indexing import indexing
 from eqsat.rules.linearity import linearity
+from eqsat.rules.logic import logic
 from eqsat.rules.mixed_precision import half_precision, mixed_precision
 from eqsat.rules.movement import movement
+from eqsat.rules.operands import operands
 from eqsat.rules.other_convolutions import other_convolutions
 from eqsat.rules.products import linear_layers, merged_products, products
 from eqsat.rules.quantized import quantized
+from eqsat.rules.quotients import quotients
+from eqsat.rules.reduced_views import reduced_views
 from eqsat.rules.reductions import merged_reductions, reductions
 from eqsat.rules.ring import ring
 from eqsat.rules.sinking import sinking
@@ -37,6 +43,8 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     ring,
     spelling,
     clamps,
+    logic,
+    quotients,
     composites,
     linear_layers,
     einsum,
@@ -44,10 +52,14 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     movement,
     uniform,
     sinking,
+    broadcasts,
     indexing,
+    cuts,
     concatenation,
     reductions,
+    reduced_views,
     products,
+    operands,
     convolution,
     other_convolutions,
     linearity,

@@ -1,11 +1,11 @@
-"""Named predicates that several themes share. Unknown counts as no."""
+"""Named predicates and computed values that several themes share. Unknown counts as no."""
 
 from __future__ import annotations
 
 from eqsat.ir import AttrValue
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import predicate, profit
-from eqsat.shapes import Equal, Proof, equal_shapes, is_float
+from eqsat.shapes import Equal, Proof, Shape, equal_shapes, is_float
 
 
 @profit
@@ -66,3 +66,16 @@ def one_element(x: Known) -> bool:
 def is_true(value: AttrValue) -> bool:
     """The attribute is set."""
     return value is True
+
+
+# --- values for the right side --------------------------------------------------------------
+
+
+def dims_of(x: Known) -> Shape:
+    """Return the shape."""
+    return x.dims
+
+
+def dtype_of(x: Known) -> str:
+    """Return the dtype."""
+    return x.dtype

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from eqsat.rules._language import Float, Pattern, Sides, ops, tensor
+from eqsat.rules._language import DtypeAttr, Float, Number, Pattern, Sides, ops, tensor
 from eqsat.rules._predicates import is_not_constant
 from eqsat.rules._rule import APPROXIMATE, Accuracy, Phase, RuleSet, types_agree
 
@@ -122,3 +122,39 @@ def product_of_exps(x: Float, y: Float) -> Sides:
 )
 def quotient_of_exps(x: Float, y: Float) -> Sides:
     return ops.exp(x) / ops.exp(y), ops.exp(x - y)
+
+
+@approximate.rule(
+    source=FINITE, numerics=APPROXIMATE, accuracy=Accuracy(relative=2.0**-6, low=-4.0, high=4.0)
+)
+def quotient_by_exp(x: Float, y: Float) -> Sides:
+    return x / ops.exp(y), x * ops.exp(-y)
+
+
+@approximate.rule(
+    source=FINITE, numerics=APPROXIMATE, accuracy=Accuracy(relative=2.0**-6, low=0.25, high=2.0)
+)
+def power_of_exp(x: Float, y: Float) -> Sides:
+    return ops.power(ops.exp(x), y), ops.exp(x * y)
+
+
+@approximate.rule(source=FINITE, numerics=APPROXIMATE, accuracy=POSITIVE)
+def square_of_rsqrt(x: Float) -> Sides:
+    return ops.square(ops.rsqrt(x)), 1 / x
+
+
+@approximate.rule(
+    source=FINITE,
+    numerics=APPROXIMATE,
+    accuracy=Accuracy(absolute=2.0**-6, relative=2.0**-6, low=0.25, high=8.0),
+)
+def log_of_power(x: Float, c: Number) -> Sides:
+    return ops.log(ops.power(x, c)), ops.log(x) * c
+
+
+Bool = Annotated[Pattern, tensor(dtype="bool")]
+
+
+@approximate.rule(source=FINITE, numerics=APPROXIMATE, accuracy=Accuracy())
+def product_with_mask(x: Float, m: Bool, d: DtypeAttr) -> Sides:
+    return x * ops.astype(m, dtype=d), ops.where(m, x, 0)

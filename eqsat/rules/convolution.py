@@ -149,7 +149,8 @@ def pads_only_space(widths: AttrValue) -> bool:
     return len(values) == 8 and not any(values[:4]) and min(values) >= 0
 
 
-def _joined_padding(padding: AttrValue, widths: AttrValue) -> tuple[int, int, int, int]:
+def joined_padding(padding: AttrValue, widths: AttrValue) -> tuple[int, int, int, int]:
+    """Return the padding of a window over what was padded in space before."""
     top, left, bottom, right = four_sides(padding)
     above, below, before, behind = int_tuple(widths)[4:]
     return top + above, left + before, bottom + below, right + behind
@@ -171,7 +172,7 @@ def pad_into_convolution(
     padded = ops.nn.pad(x, pad_width=e, pad_mode="constant", pad_value=0.0)
     return (
         conv(padded, w, s, p, d, g, out),
-        conv(x, w, s, compute(_joined_padding, p, e), d, g, out),
+        conv(x, w, s, compute(joined_padding, p, e), d, g, out),
     )
 
 

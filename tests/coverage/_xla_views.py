@@ -1,4 +1,4 @@
-"""XLA's algebraic simplifier: handlers of what moves elements, and of reductions."""
+"""XLA's algebraic simplifier: handlers of what moves elements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ NO_RNG = "random numbers: programs take them as inputs"
 XY = {"x": "n 64", "y": "n 64"}
 
 ROWS: tuple[Row, ...] = (
-    # HandleBitcast, HandleCopy.
     _row(
         "HandleBitcast: around a pointwise operator",
         ("relu_of_reshaped", "reshape_of_reshape"),
@@ -25,11 +24,60 @@ ROWS: tuple[Row, ...] = (
         canonical=True,
     ),
     _row(
-        "HandleCopy, HandleReshape: is a bitcast",
-        program=program("tanh(reshape(exp(x), (n, 32)))", x="n 4 8"),
-        mechanism=ALIAS,
+        "HandleBroadcast: of a broadcast",
+        ("broadcast_of_broadcast",),
+        program("exp(broadcast_to(broadcast_to(x, (4, 64)), (n, 4, 64)))", x="64", y="n 4"),
+        canonical=True,
     ),
-    # HandleConcatenate.
+    _row(
+        "HandleBroadcast: of an iota",
+        program=program("x + broadcast_to(arange(start=0, end=64), (n, 64))", x="int64 n 64"),
+        mechanism=IN_LOADS,
+    ),
+    _row(
+        "HandleBroadcast: is a reshape",
+        ("broadcast_of_everything_is_reshape",),
+        program("broadcast_to(x, (1, n, 64))", x="n 64"),
+    ),
+    _row(
+        "HandleBroadcast: of a reshape",
+        ("broadcast_of_leading_ones",),
+        program("exp(broadcast_to(reshape(x, (1, 64)), (n, 64))) + y", x="64", y="n 64"),
+        canonical=True,
+    ),
+    _row(
+        "HandleBroadcast: sinks below pointwise operators",
+        (
+            "exp_of_broadcast",
+            "tanh_of_broadcast",
+            "sum_of_broadcasts",
+        ),
+        program(
+            "tanh(exp(broadcast_to(x, (n, 4096))) + broadcast_to(y, (n, 4096)))",
+            x="4096",
+            y="4096",
+            z="n 1",
+        ),
+        dims={"n": 64},
+    ),
+    _row(
+        "HandleBroadcast: of a number, permuted",
+        (
+            "permute_of_broadcast",
+            "reshape_of_broadcast",
+        ),
+        program(
+            "permute_dims(reshape(broadcast_to(exp(x), (n, 4, 8)), (n, 32))) + y", x="", y="32 n"
+        ),
+        canonical=True,
+    ),
+    _row(
+        "HandleBroadcast: permutes",
+        program=program(
+            "permute_dims(broadcast_to(reshape(exp(x), (64, 1)), (64, n)))", x="64", y="n"
+        ),
+        mechanism=IN_LOADS,
+    ),
     _row(
         "HandleConcatenate: of one",
         ("concat_of_one",),
@@ -42,19 +90,62 @@ ROWS: tuple[Row, ...] = (
         program("concat([concat([x, y], axis=1), concat([x, z], axis=1)], axis=1)", z="n 64", **XY),
         canonical=True,
     ),
-    # HandleBroadcast.
     _row(
-        "HandleBroadcast: of a broadcast",
-        ("broadcast_of_broadcast",),
-        program("exp(broadcast_to(broadcast_to(x, (4, 64)), (n, 4, 64)))", x="64", y="n 4"),
+        "HandleConcatenate: of empty operands",
+        ("concat_with_nothing_behind",),
+        program("exp(concat([x, y], axis=1))", x="n 64", y="n 0"),
         canonical=True,
     ),
     _row(
-        "HandleBroadcast: of an iota",
-        program=program("x + broadcast_to(arange(start=0, end=64), (n, 64))", x="int64 n 64"),
+        "HandleConcatenate: of neighbouring slices",
+        ("concat_of_neighbouring_slices",),
+        program(
+            "a = strided_slice(x, axes=(1,), begin=(8,), end=(16,))\n"
+            "b = strided_slice(x, axes=(1,), begin=(16,), end=(32,))\n"
+            "concat([a, b], axis=1)",
+            x="n 64",
+        ),
+    ),
+    _row(
+        "HandleConcatenate: with a number is a pad",
+        ("concat_with_number_behind_is_pad",),
+        program("concat([exp(x), full((64, 8), 0.5)], axis=1)", x="64 64"),
+    ),
+    _row(
+        "HandleConcatenate: of the same is a broadcast",
+        ("concat_of_three_same_is_broadcast",),
+        program("tanh(concat([exp(x), exp(x), exp(x)], axis=0))", x="1 4096"),
+    ),
+    _row(
+        "HandleConvolution, HandleGather, HandlePad, HandleReduce: of no elements",
+        reason="a kernel over nothing costs one call",
+    ),
+    _row(
+        "HandleCopy, HandleReshape: is a bitcast",
+        program=program("tanh(reshape(exp(x), (n, 32)))", x="n 4 8"),
+        mechanism=ALIAS,
+    ),
+    _row(
+        "HandlePad: by nothing",
+        ("pad_by_nothing",),
+        program("exp(nn.pad(x, pad_width=(0, 0, 0, 0)))", x="n 64"),
+        canonical=True,
+    ),
+    _row(
+        "HandlePad: of a broadcast",
+        program=program(
+            "nn.pad(broadcast_to(reshape(x, (1, 64)), (n, 64)), pad_width=(0, 0, 1, 1))",
+            x="64",
+            y="n",
+        ),
         mechanism=IN_LOADS,
     ),
-    # HandleReshape.
+    _row(
+        "HandlePad: negative widths are slices",
+        program=program("nn.pad(exp(x), pad_width=(0, 0, -1, 2))", x="n 64"),
+        mechanism=IN_LOADS,
+    ),
+    _absent("HandlePad: interior padding", reason="Relax pads at the ends only"),
     _row(
         "HandleReshape: to its own shape",
         ("reshape_to_own_shape",),
@@ -86,7 +177,63 @@ ROWS: tuple[Row, ...] = (
         program=program("permute_dims(reshape(exp(x), (n, 4, 8)), axes=(0, 2, 1))", x="n 32"),
         mechanism=IN_LOADS,
     ),
-    # HandleTranspose.
+    _row(
+        "HandleReshape: hoists a transpose",
+        program=program(
+            "exp(reshape(permute_dims(reshape(x, (n, 2, 4, 8)), axes=(0, 3, 1, 2)), (n, 8, 8)))",
+            x="n 64",
+        ),
+        mechanism=IN_LOADS,
+    ),
+    _row(
+        "HandleReshape: of a broadcast",
+        ("reshape_of_broadcast",),
+        program("exp(reshape(broadcast_to(x, (n, 4, 64)), (4*n, 64))) + y", x="64", y="4*n 64"),
+        canonical=True,
+    ),
+    _row(
+        "HandleReshape: of an update of a slice",
+        program=program(
+            "exp(reshape(slice_scatter(x, y, start=2, end=4, step=1, axis=1), (n, 64)))",
+            x="n 8 8",
+            y="n 2 8",
+        ),
+        mechanism=IN_LOADS,
+    ),
+    _row(
+        "HandleReverse: of a pointwise operator",
+        program=program("flip(x * 3, axis=1)", x="n 64"),
+        mechanism=IN_LOADS,
+    ),
+    _row(
+        "HandleReverse: of a reshape",
+        program=program("flip(reshape(exp(x), (n, 1, 64)), axis=2)", x="n 64"),
+        mechanism=IN_LOADS,
+    ),
+    _row(
+        "HandleReverse: twice",
+        ("flip_twice",),
+        program("exp(flip(flip(x, axis=1), axis=1))", x="n 64"),
+        canonical=True,
+    ),
+    _row(
+        "HandleReverse: of one element",
+        ("flip_of_one",),
+        program("exp(flip(x, axis=1))", x="n 1"),
+        canonical=True,
+    ),
+    _absent("HandleRng", reason="random numbers: programs take them as inputs"),
+    _row(
+        "HandleSelect: of an update of a slice",
+        program=program(
+            "where(c, x, slice_scatter(x, y, start=8, end=16, step=1, axis=1))",
+            c="bool",
+            x="n 64",
+            y="n 8",
+        ),
+        mechanism=IN_LOADS,
+    ),
+    _row("HandleSort: of one element", ("sort_of_one",), program("exp(sort(x, axis=1))", x="n 1")),
     _row(
         "HandleTranspose: moves nothing",
         ("permute_that_moves_nothing",),
@@ -112,130 +259,16 @@ ROWS: tuple[Row, ...] = (
         ),
         mechanism=IN_LOADS,
     ),
-    # HandleSlice.
     _row(
-        "HandleSlice: of everything",
-        ("slice_of_everything",),
-        program("exp(strided_slice(x, axes=(1,), begin=(0,), end=(64,)))", x="n 64"),
-        canonical=True,
-    ),
-    _row(
-        "HandleSlice: of a slice",
-        ("slice_of_slice",),
+        "HandleTranspose: of a broadcast",
+        ("permute_of_broadcast",),
         program(
-            "y = strided_slice(x, axes=(1,), begin=(8,), end=(40,))\n"
-            "exp(strided_slice(y, axes=(1,), begin=(4,), end=(16,)))",
-            x="n 64",
+            "permute_dims(broadcast_to(x, (n, 4, 64)), axes=(1, 0, 2)) * y", x="64", y="4 n 64"
         ),
         canonical=True,
     ),
     _row(
-        "HandleSlice: of a concatenation",
-        ("slice_of_concat_is_first",),
-        program(
-            "exp(strided_slice(concat([x, y], axis=1), axes=(1,), begin=(0,), end=(64,)))", **XY
-        ),
-        canonical=True,
-    ),
-    _row(
-        "HandleSlice: of a reverse",
-        program=program(
-            "strided_slice(flip(x, axis=1), axes=(1,), begin=(8,), end=(40,))", x="n 64"
-        ),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleReverse: of a pointwise operator",
-        program=program("flip(x * 3, axis=1)", x="n 64"),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleReverse: of a reshape",
-        program=program("flip(reshape(exp(x), (n, 1, 64)), axis=2)", x="n 64"),
-        mechanism=IN_LOADS,
-    ),
-    # HandleDynamicSlice, HandleGather.
-    _row(
-        "HandleDynamicSlice: at a constant",
-        ("take_of_one_is_slice",),
-        program("nn.relu(take(x, array(3), axis=1))", x="n 16 64"),
-    ),
-    _row(
-        "HandleDynamicSlice: of a transpose",
-        program=program("take(permute_dims(x, axes=(0, 2, 1)), i, axis=1)", x="n 8 16", i="int64"),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleDynamicSlice: of a reshape",
-        program=program("take(reshape(exp(x), (n, 1, 64)), i, axis=2)", x="n 64", i="int64"),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleDynamicSlice: of a broadcast",
-        program=program("take(broadcast_to(x, (n, 64)), i, axis=1)", x="64", y="n", i="int64"),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleDynamicSlice: of a dynamic slice",
-        program=program("take(take(x, i, axis=1), j, axis=1)", x="n 8 16", i="int64", j="int64"),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleGather: of a pad",
-        program=program(
-            "take(nn.pad(x, pad_width=(0, 0, 1, 1)), i, axis=0)", x="n 64", i="int64 8"
-        ),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandleGather: of a reshape of a pad",
-        program=program(
-            "take(reshape(nn.pad(x, pad_width=(0, 0, 1, 1)), (n, 1, 66)), i, axis=0)",
-            x="n 64",
-            i="int64 8",
-        ),
-        mechanism=IN_LOADS,
-    ),
-    # HandlePad.
-    _row(
-        "HandlePad: by nothing",
-        ("pad_by_nothing",),
-        program("exp(nn.pad(x, pad_width=(0, 0, 0, 0)))", x="n 64"),
-        canonical=True,
-    ),
-    _row(
-        "HandlePad: of a broadcast",
-        program=program(
-            "nn.pad(broadcast_to(reshape(x, (1, 64)), (n, 64)), pad_width=(0, 0, 1, 1))",
-            x="64",
-            y="n",
-        ),
-        mechanism=IN_LOADS,
-    ),
-    _row(
-        "HandlePad: negative widths are slices",
-        program=program("nn.pad(exp(x), pad_width=(0, 0, -1, 2))", x="n 64"),
-        mechanism=IN_LOADS,
-    ),
-    # HandleReduce.
-    _row(
-        "HandleReduce: of axes of size 1",
-        ("sum_over_unit_axes_is_reshape",),
-        program("exp(sum(x, axis=1))", x="n 1 64"),
-    ),
-    _row(
-        "HandleReduce: of a transpose",
-        ("sum_of_permuted",),
-        program("sum(permute_dims(x, axes=(0, 2, 3, 1)), axis=(1, 2))", x="n 8 16 16"),
-    ),
-    _row(
-        "HandleReduce: of a reduction",
-        ("sum_of_sum",),
-        program("sum(sum(x, axis=2), axis=1)", x="n 16 16"),
-    ),
-    _row(
-        "HandleReduceWindow: of the whole image",
-        ("average_pool_of_all_is_mean",),
-        program("nn.avg_pool2d(x, (16, 16))", x="n 8 16 16"),
+        "HandleTranspose: of a scatter",
+        reason="a scatter is a kernel of its own, and reads no transpose in its loads",
     ),
 )

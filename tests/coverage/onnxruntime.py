@@ -253,7 +253,7 @@ ROWS: tuple[Row, ...] = (
     _row("BiasGeluFusion", program=program("nn.gelu(x + b)", x="n 64", b="= 64"), mechanism=FUSED),
     _row(
         "FastGeluFusion",
-        ("gelu_tanh_from_cube", "gelu_tanh_halves_the_product"),
+        ("gelu_tanh_from_cube", "gelu_tanh_halves_the_product", "power_three_is_cube"),
         program(
             "(x * 0.5) * (tanh((x + power(x, 3) * 0.044715) * 0.7978845608028654) + 1)", x="n 64"
         ),

@@ -32,7 +32,7 @@ ROWS: tuple[Row, ...] = (
     _row(
         "distributivity",
         ("product_distributes",),
-        program("[(x * (y + z)) @ w, (x * y + x * z) @ w]", **_XYZ, w="64 64"),
+        program("[(x * (y - z)) @ w, (x * y - x * z) @ w]", **_XYZ, w="64 64"),
         dims={"n": 4096},
     ),
     _row(
