@@ -95,7 +95,8 @@ class _Guard(Prover):
         init, body = parts
         if body is None or (s.init is not None and init is None):
             return None
-        return replace(s, init=init, body=body)
+        # What the block stated says nothing of the flag.
+        return replace(s, init=init, body=body, reads=(), writes=(), regions_inferred=False)
 
     def branch(self, s: IfThenElse) -> Stmt | None:
         if not self.is_safe(s.condition):

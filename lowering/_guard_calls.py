@@ -22,6 +22,7 @@ from eqsat.ir import (
     TupleType,
     Var,
     VarBinding,
+    check_primfunc,
     guarded,
     unproved_access,
 )
@@ -32,6 +33,9 @@ def guard_prim_calls(module: IRModule) -> IRModule:
     """Return `module` where PrimFuncs with unproved accesses check them and a false one raises.
 
     Those that cannot be guarded stay as they are: the interpreter runs them.
+
+    Raises:
+        TypeCheckError: a PrimFunc that is called is wrong for some iteration, or races.
     """
     guard = _Guard(module)
     functions = {
@@ -71,6 +75,8 @@ class _Guard:
 
     def call(self, b: VarBinding, call: Call) -> list[Binding] | None:
         p = prim_call(self.module, call)
+        if p is not None:
+            check_primfunc(p.func, p.func.name)
         problem = "" if p is None else unproved_access(p.func)
         func = guarded(p.func) if p is not None and problem else None
         if p is None or func is None:

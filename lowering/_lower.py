@@ -26,7 +26,6 @@ from eqsat.ir import (
     TupleType,
     UnknownShape,
     Var,
-    check_primfunc,
     size_requirements,
     unproved_access,
 )
@@ -209,7 +208,6 @@ class _Lowering:
     def prim_call(self, p: PrimCall, *, is_tuple: bool) -> _Value:
         """Run a PrimFunc as it is written."""
         name = p.func.name
-        check_primfunc(p.func, name)
         if problem := unproved_access(p.func):
             raise LoweringError(
                 f"{self.main.name} calls {name}, which may leave a buffer: {problem}; guard the "

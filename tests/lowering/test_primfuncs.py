@@ -436,6 +436,35 @@ def test_an_access_outside_raises_and_reads_nothing(index: int) -> None:
     np.testing.assert_array_equal(exe(x, np.array([0, 1, 2, 3])), np.ones((4, 10), np.float32))
 
 
+def test_regions_are_stated_and_an_access_is_checked() -> None:
+    prim, params, call, _ = CASES["gather"]
+    stated = "            T.reads(A[I[vi], vj], I[vi])\n            T.writes(B[vi, vj])\n            B[vi"
+    exe = eqsat.compile(module(prim.replace("            B[vi", stated), params, call), cache=False)
+    x = np.ones((6, 10), np.float32)
+    np.testing.assert_array_equal(exe(x, np.array([0, 1, 2, 3])), np.ones((4, 10), np.float32))
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
+        exe(x, np.array([0, 9, 2, 3]))
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), (8, 9)], ids=str)
+def test_a_size_that_is_too_small_raises(sizes: tuple[int, int]) -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(a: T.handle, b: T.handle):
+    p = T.int64()
+    q = T.int64()
+    A = T.match_buffer(a, (p, q), "float32")
+    B = T.match_buffer(b, (p, q), "float32")
+    for i, j in T.grid(p, q):
+        with T.sblock("b"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vi, vj + 1]
+"""
+    exe = eqsat.compile(module(prim, N, SAME_N), cache=False)
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 1"):
+        exe(np.ones(sizes, np.float32))
+
+
 @pytest.mark.parametrize("index", [-1, 6, 1 << 40])
 def test_a_lane_outside_raises_and_reads_nothing(index: int) -> None:
     prim = """
