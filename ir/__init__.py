@@ -107,7 +107,7 @@ from eqsat.ir._types import (
     substitute_type,
 )
 from eqsat.ir._wellformed import check_well_formed
-from eqsat.ir._wellformed_tir import check_primfunc
+from eqsat.ir._wellformed_tir import check_primfunc_accesses
 from eqsat.ir.ops import (
     ALL_OPS,
     OperatorError,
@@ -189,7 +189,7 @@ __all__ = [
     "bind_types",
     "call_primfunc",
     "check_assertion",
-    "check_primfunc",
+    "check_primfunc_accesses",
     "check_well_formed",
     "empty_tensor",
     "erase_to_well_defined",

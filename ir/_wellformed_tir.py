@@ -33,6 +33,15 @@ def check_primfunc(function: PrimFunc, name: str) -> None:
         TypeCheckError: a rule is broken; the message names the function and the block.
     """
     _PrimFuncCheck(name).function(function)
+    check_primfunc_accesses(function, name)
+
+
+def check_primfunc_accesses(function: PrimFunc, name: str) -> None:
+    """Check what is read and written; variables that nothing binds are a caller's.
+
+    Raises:
+        TypeCheckError: an access is outside, in no stated region, or races with another.
+    """
     check_accesses(function, lambda block, reason: _error(name, block, reason))
 
 

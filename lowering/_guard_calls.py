@@ -22,7 +22,7 @@ from eqsat.ir import (
     TupleType,
     Var,
     VarBinding,
-    check_primfunc,
+    check_primfunc_accesses,
     guarded,
     unproved_access,
 )
@@ -76,7 +76,7 @@ class _Guard:
     def call(self, b: VarBinding, call: Call) -> list[Binding] | None:
         p = prim_call(self.module, call)
         if p is not None:
-            check_primfunc(p.func, p.func.name)
+            check_primfunc_accesses(p.func, p.func.name)
         problem = "" if p is None else unproved_access(p.func)
         func = guarded(p.func) if p is not None and problem else None
         if p is None or func is None:
