@@ -7,6 +7,7 @@ from typing import assert_never
 
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
+    Annotation,
     Binary,
     Block,
     Buffer,
@@ -62,9 +63,18 @@ class TirWords:
         shape = " ".join(map(self._expr, b.shape))
         return f"{self._name(b)}[{shape}] {b.dtype} {b.scope}"
 
-    def _annotations(self, annotations: Mapping[str, PrimExpr | str]) -> str:
+    def _annotations(self, annotations: Mapping[str, Annotation]) -> str:
         items = sorted(annotations.items())
-        return ",".join(f"{k}={v if isinstance(v, str) else self._expr(v)}" for k, v in items)
+        return ",".join(f"{k}={self._annotation(v)}" for k, v in items)
+
+    def _annotation(self, value: Annotation) -> str:
+        match value:
+            case str():
+                return value
+            case tuple():
+                return f"[{','.join(map(self._annotation, value))}]"
+            case _:
+                return self._expr(value)
 
     def _statement(self, s: Stmt) -> None:
         match s:

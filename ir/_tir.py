@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.shapes import Dim, DimNode, SymDim, view
@@ -229,6 +229,10 @@ class BufferStore:
 LoopKind = Literal["serial", "parallel", "vectorized", "unroll", "thread_binding"]
 
 
+Annotation: TypeAlias = "PrimExpr | str | tuple[Annotation, ...]"
+"""What a loop or a block is annotated with: a number, a word, or a list of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class For:
     """A loop over `min` ≤ var < `min + extent`; `thread` names the axis of a thread binding."""
@@ -239,7 +243,7 @@ class For:
     body: Stmt
     kind: LoopKind = "serial"
     thread: str = ""
-    annotations: Mapping[str, PrimExpr | str] = field(default_factory=dict[str, PrimExpr | str])
+    annotations: Mapping[str, Annotation] = field(default_factory=dict[str, Annotation])
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ class Block:
     init: Stmt | None = None
     predicate: PrimExpr = IntImm(1, "bool")
     alloc_buffers: tuple[Buffer, ...] = ()
-    annotations: Mapping[str, PrimExpr | str] = field(default_factory=dict[str, PrimExpr | str])
+    annotations: Mapping[str, Annotation] = field(default_factory=dict[str, Annotation])
     regions_inferred: bool = True
 
 

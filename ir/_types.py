@@ -13,6 +13,12 @@ class TypeCheckError(EqsatError):
     """A program or a call breaks a typing rule; the message names the place."""
 
 
+def full_vdevice(device: str) -> str:
+    """Return "target" or "target:index" as "target:index:scope", which is how TVM prints it."""
+    parts = device.split(":")
+    return ":".join([*parts, *("0", "global")[len(parts) - 1 :]])
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownShape:
     """A shape whose dims are not known; `ndim` is -1 where the rank is not known either."""

@@ -27,6 +27,7 @@ from eqsat.ir._types import (
     Type,
     TypeCheckError,
     UnknownShape,
+    full_vdevice,
 )
 from eqsat.ir.ops._common import (
     Array,
@@ -77,7 +78,7 @@ def _identity(name: str, *attrs: Attr, samples: Callable[[], Sequence[Sample]] =
 
 def _infer_moved(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "data")
-    return TensorType(x.shape, x.dtype, str_attr(attrs, "dst_vdevice"))
+    return TensorType(x.shape, x.dtype, full_vdevice(str_attr(attrs, "dst_vdevice")))
 
 
 def _moved_samples() -> Sequence[Sample]:

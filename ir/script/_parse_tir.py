@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from eqsat.ir._tir import (
+    Annotation,
     Block,
     Buffer,
     BufferStore,
@@ -298,7 +299,7 @@ class TirReader:
             if thread_node is None:
                 raise self._source.error(call, "T.thread_binding needs thread=...")
             thread = text_literal(self._source, thread_node, "thread")
-        annotations: Mapping[str, PrimExpr | str] = {}
+        annotations: Mapping[str, Annotation] = {}
         if "annotations" in bound:
             annotations = self._declarations.annotations(bound["annotations"])
         var = Var(name, low.dtype)

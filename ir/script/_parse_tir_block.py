@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal, cast
 
 from eqsat.ir._tir import (
+    Annotation,
     Binary,
     Buffer,
     BufferRegion,
@@ -46,7 +47,7 @@ class BlockParts:
         self.init: Stmt | None = None
         self.predicate: PrimExpr = IntImm(1, "bool")
         self.allocations: list[Buffer] = []
-        self.annotations: Mapping[str, PrimExpr | str] = {}
+        self.annotations: Mapping[str, Annotation] = {}
 
 
 class DeclarationReader:
@@ -197,23 +198,28 @@ class DeclarationReader:
         low, high = self._exprs.matched(node, low, high)
         return Range(low, difference(high, low))
 
-    def annotations(self, node: ast.expr) -> Mapping[str, PrimExpr | str]:
+    def annotations(self, node: ast.expr) -> Mapping[str, Annotation]:
         """Return the annotations of a loop or a block."""
         if not isinstance(node, ast.Dict):
             raise self._source.error(node, "annotations are a dict")
-        found: dict[str, PrimExpr | str] = {}
+        found: dict[str, Annotation] = {}
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
                 raise self._source.error(node, "annotations are a dict with string keys")
             name = text_literal(self._source, key, "a key")
             if name == "layout_free_placeholders":
                 continue  # names buffers; advice to TVM's own layout rewriting
-            found[name] = (
-                value.value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str)
-                else self._exprs.expr(value)
-            )
+            found[name] = self._annotation(value)
         return found
+
+    def _annotation(self, value: ast.expr) -> Annotation:
+        match value:
+            case ast.Constant(str() as word):
+                return word
+            case ast.List(items) | ast.Tuple(items):
+                return tuple(self._annotation(item) for item in items)
+            case _:
+                return self._exprs.expr(value)
 
 
 def difference(high: PrimExpr, low: PrimExpr) -> PrimExpr:

@@ -18,6 +18,7 @@ from eqsat.ir._types import (
     TupleType,
     Type,
     UnknownShape,
+    full_vdevice,
 )
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
@@ -150,12 +151,13 @@ class TypeReader:
 
     def _vdevice(self, node: ast.expr) -> str:
         """Return "target:index:scope" in full, which is how TVM prints it."""
-        parts = text_literal(self.source, node, "vdevice").split(":")
+        device = text_literal(self.source, node, "vdevice")
+        parts = device.split(":")
         if len(parts) > 3 or not parts[0] or (len(parts) > 1 and not parts[1].isdecimal()):
             raise self.source.error(
                 node, 'a device is "target", "target:index" or "target:index:scope"'
             )
-        return ":".join([*parts, *("0", "global")[len(parts) - 1 :]])
+        return full_vdevice(device)
 
     def _ndim(self, node: ast.expr) -> int:
         ndim = int_literal(self.source, node, "ndim")

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
+    Annotation,
     Binary,
     Block,
     Buffer,
@@ -197,12 +198,14 @@ class TirPrinter:
             arguments.append(f"annotations={self._annotations(s.annotations)}")
         return f"T.{s.kind}({', '.join(arguments)})"
 
-    def _annotations(self, annotations: Mapping[str, PrimExpr | str]) -> str:
+    def _annotations(self, annotations: Mapping[str, Annotation]) -> str:
         items = (f"{string(k)}: {self._annotation(v)}" for k, v in sorted(annotations.items()))
         return f"{{{', '.join(items)}}}"
 
-    def _annotation(self, value: PrimExpr | str) -> str:
+    def _annotation(self, value: Annotation) -> str:
         match value:
+            case tuple():
+                return f"[{', '.join(map(self._annotation, value))}]"
             case str():
                 return string(value)
             case IntImm(plain, "int64"):
