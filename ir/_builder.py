@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call import Arg, make_call
+from eqsat.ir._emit_te import declare_te, te_name
 from eqsat.ir._expr import (
     Binding,
     BindingBlock,
+    Call,
     Expr,
     Function,
     IRModule,
@@ -20,7 +23,9 @@ from eqsat.ir._expr import (
     VarBinding,
 )
 from eqsat.ir._op import OpDef
-from eqsat.ir._types import TensorType, Type
+from eqsat.ir._structural import structural_equal
+from eqsat.ir._tir import PrimFunc
+from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.shapes import Shape
 
 
@@ -37,6 +42,7 @@ class BlockBuilder:
     def __init__(self) -> None:
         self._params: list[Var] = []
         self._bindings: list[Binding] = []
+        self._prim_funcs: dict[str, PrimFunc] = {}
 
     def input(self, name: str, shape: Shape, dtype: str) -> Var:
         """Add a tensor parameter."""
@@ -57,6 +63,48 @@ class BlockBuilder:
         var = Var(name or f"lv{len(self._bindings) or ''}", value.type, is_dataflow=True)
         self._bindings.append(VarBinding(var, value))
         return var
+
+    def call_te(
+        self,
+        fn: Callable[..., object],
+        *args: object,
+        primfunc_name_hint: str = "",
+        **kwargs: object,
+    ) -> Call:
+        """Return the `call_tir` of a PrimFunc that computes what `fn` declares with `eqsat.te`.
+
+        Tensors among the arguments come to `fn` as `te` tensors, NumPy arrays as constants too;
+        the PrimFunc joins the module. Equal ones are one.
+
+        Raises:
+            TypeCheckError: `fn` declares no kernel; the message says why.
+        """
+        hint = primfunc_name_hint or te_name(fn)
+        declared = declare_te(fn, args, kwargs, hint)
+        return declared.call(self._joined(declared.func))
+
+    def emit_te(
+        self,
+        fn: Callable[..., object],
+        *args: object,
+        name_hint: str = "",
+        primfunc_name_hint: str = "",
+        **kwargs: object,
+    ) -> Var:
+        """Bind the call of `call_te` to a new variable."""
+        call = self.call_te(fn, *args, primfunc_name_hint=primfunc_name_hint, **kwargs)
+        return self.emit(call, name_hint)
+
+    def _joined(self, func: PrimFunc) -> str:
+        """Add `func` where there is no equal one yet; return its name in the module."""
+        name, count = func.name, 0
+        while (known := self._prim_funcs.get(name)) is not None:
+            if structural_equal(replace(func, name=name), known):
+                return name
+            count += 1
+            name = f"{func.name}_{count}"
+        self._prim_funcs[name] = replace(func, name=name)
+        return name
 
     def get_item(self, value: Expr, index: int) -> Var:
         """Emit a tuple field access."""
@@ -82,5 +130,15 @@ class BlockBuilder:
         return var
 
     def module(self, result: Expr | Sequence[Expr], name: str = "main") -> IRModule:
-        """Return a module with this one function."""
-        return IRModule({name: self.function(result, name)})
+        """Return a module with this function and the PrimFuncs that it calls.
+
+        Raises:
+            TypeCheckError: a PrimFunc has the name of the function.
+        """
+        if name in self._prim_funcs:
+            raise TypeCheckError(
+                f"{name} is the name of a kernel of emit_te too; give it another by "
+                "primfunc_name_hint"
+            )
+        function = self.function(result, name)
+        return IRModule({**self._prim_funcs, name: function})

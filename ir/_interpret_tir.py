@@ -100,11 +100,8 @@ class _Machine:
             case Seq(stmts):
                 for each in stmts:
                     self.run(each)
-            case For(var, low, extent, body):
-                first = int(self.eval(low))
-                for i in range(first, first + int(self.eval(extent))):
-                    self.vars[var] = numpy_dtype(var.dtype).type(i)
-                    self.run(body)
+            case For():
+                self._loop(s)
             case Block():
                 self._block(s)
             case BufferStore(buffer, indices, value):
@@ -121,6 +118,29 @@ class _Machine:
                 self.eval(value)
             case _:
                 assert_never(s)
+
+    def _loop(self, s: For) -> None:
+        first, count = int(self.eval(s.min)), int(self.eval(s.extent))
+        for i in range(first, first + count):
+            self.vars[s.var] = numpy_dtype(s.var.dtype).type(i)
+            self.run(s.body)
+        if count <= 0:
+            self._reduce_nothing(s)
+
+    def _reduce_nothing(self, s: Stmt) -> None:
+        """Run the `init` of reductions over no element: the loop around them is empty."""
+        if isinstance(s, For):
+            first = int(self.eval(s.min))
+            for i in range(first, first + max(1, int(self.eval(s.extent)))):
+                self.vars[s.var] = numpy_dtype(s.var.dtype).type(i)
+                self._reduce_nothing(s.body)
+        elif isinstance(s, Block) and s.init is not None:
+            spatial = [i for i in s.iters if i.kind == "S"]
+            if any(int(self.eval(i.domain.extent)) <= 0 for i in spatial):
+                return
+            for i in spatial:
+                self.vars[i.var] = self.eval(i.binding)
+            self.run(s.init)
 
     def _block(self, b: Block) -> None:
         values = [self.eval(i.binding) for i in b.iters]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NoReturn
 
 from eqsat.ir._tir import (
     FloatImm,
@@ -23,6 +23,7 @@ from eqsat.ir._tir import (
     const,
     from_dim,
 )
+from eqsat.ir._types import TypeCheckError
 from eqsat.shapes import Dim, Shape, max_value, min_value
 
 Combiner = Literal["sum", "prod", "max", "min"]
@@ -45,6 +46,15 @@ class Reduce:
     def identity(self) -> PrimExpr:
         """The neutral element of the combiner."""
         return identity(self.combiner, self.dtype)
+
+    def _is_whole_body(self, other: object) -> NoReturn:
+        raise TypeCheckError(
+            f"a reduction ({self.combiner}) is the whole body of a stage; give it a te.compute of "
+            "its own and calculate with its elements in the next"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _is_whole_body
+    __truediv__ = __rtruediv__ = _is_whole_body
 
 
 @dataclass(frozen=True, eq=False, slots=True)

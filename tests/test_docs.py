@@ -30,6 +30,14 @@ def test_tutorial_runs() -> None:
         ALL_OPS.remove("tutorial.mish")  # type: ignore[attr-defined]
 
 
+def test_kernels_page_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/kernels.md").read_text(), re.DOTALL)
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/kernels.md", "exec"), namespace)
+    assert "module" in namespace
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/control_flow.md"])
 def test_named_files_exist(page: str) -> None:
     text = (ROOT / page).read_text()
