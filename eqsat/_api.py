@@ -159,6 +159,7 @@ def searched(
     from eqsat._inline import simplified
     from eqsat._saturate import Limits
     from eqsat._search import Searcher, Settings
+    from eqsat.lowering import calls_as_operators
 
     _check_arguments("optimize", mod, num_threads)
     _check_limits(limits)
@@ -169,7 +170,7 @@ def searched(
         return load_profile(num_threads or available_cpus(), NativeProbe())
 
     settings = Settings(tuple(rule_sets), _FACTS, limits or Limits(), dims or {}, profile, whole)
-    prepared = simplified(_named_by_key(mod), roots)
+    prepared = simplified(calls_as_operators(_named_by_key(mod)), roots)
     mark("inline")
     return Searcher(settings, mark, progress).run(prepared)
 

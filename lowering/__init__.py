@@ -8,6 +8,7 @@ from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
 from eqsat.lowering._native_ops import PART, is_native_call
 from eqsat.lowering._outline import is_straight_line, outline
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
+from eqsat.lowering._raise_ops import calls_as_operators
 from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
 from eqsat.lowering._vm_lower import HostOperations, lower_vm
@@ -28,6 +29,7 @@ __all__ = [
     "VmFunction",
     "VmParameter",
     "VmProgram",
+    "calls_as_operators",
     "group_single_ops",
     "guard_prim_calls",
     "is_native_call",

@@ -49,7 +49,7 @@ from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._kernel import to_dim
 from eqsat.shapes import evaluate, numpy_dtype
 
-_COMBINERS: dict[str, Combiner] = {"+": "sum", "*": "prod", "max": "max", "min": "min"}
+COMBINERS: dict[str, Combiner] = {"+": "sum", "*": "prod", "max": "max", "min": "min"}
 
 
 def raised(func: PrimFunc, num_inputs: int, result: Type) -> OpDef | None:
@@ -75,7 +75,7 @@ def raised(func: PrimFunc, num_inputs: int, result: Type) -> OpDef | None:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Stage:
+class RaisedStage:
     """`buffer[axes] = value`, or `init` combined with the reduction of `value`; see `te`."""
 
     buffer: Buffer
@@ -106,7 +106,7 @@ class _Stage:
         if self.combiner is None or self.init is None:
             return found
         op, init = self.combiner, self.init
-        symbol = next(s for s, c in _COMBINERS.items() if c == op)
+        symbol = next(s for s, c in COMBINERS.items() if c == op)
         return compute(
             f"{self.buffer.name}_from",
             shape,
@@ -120,7 +120,7 @@ class _Raised:
         func: PrimFunc,
         inputs: tuple[Buffer, ...],
         outputs: tuple[Buffer, ...],
-        stages: Sequence[_Stage],
+        stages: Sequence[RaisedStage],
     ) -> None:
         self.func, self.inputs, self.outputs, self.stages = func, inputs, outputs, stages
 
@@ -169,10 +169,16 @@ def _loads(e: PrimExpr, env: Mapping[Var, PrimExpr], made: Mapping[Buffer, Tenso
 # --- reading --------------------------------------------------------------------------------
 
 
+def read_raised(func: PrimFunc, num_inputs: int) -> list[RaisedStage] | None:
+    """Return the stages of `func`, specialized to its call; None where some nest is no stage."""
+    buffers = [p for p in func.params if isinstance(p, Buffer)]
+    return _read(func, buffers[:num_inputs], {*buffers[num_inputs:], *func.alloc_buffers})
+
+
 def _read(
     func: PrimFunc, inputs: Collection[Buffer], writable: Collection[Buffer]
-) -> list[_Stage] | None:
-    stages: list[_Stage] = []
+) -> list[RaisedStage] | None:
+    stages: list[RaisedStage] = []
     readable = set(inputs)
     for nest in func.body.stmts if isinstance(func.body, Seq) else (func.body,):
         s = _read_nest(nest)
@@ -186,7 +192,7 @@ def _read(
     return stages
 
 
-def _read_nest(stmt: Stmt) -> _Stage | None:
+def _read_nest(stmt: Stmt) -> RaisedStage | None:
     loops: dict[Var, PrimExpr] = {}
     while isinstance(stmt, For):
         if stmt.kind == "thread_binding" or stmt.min != IntImm(0, stmt.min.dtype):
@@ -209,7 +215,7 @@ def _iterates_over_all(iters: Sequence[IterVar], loops: Mapping[Var, PrimExpr]) 
         if i.domain.min != IntImm(0, i.domain.min.dtype):
             return False
         if isinstance(i.binding, Var) and i.binding in loops:
-            if not _same(loops[i.binding], i.domain.extent):
+            if not same_extent(loops[i.binding], i.domain.extent):
                 return False
             bound.append(i.binding)
         elif not (_is_int(i.binding, 0) and _is_int(i.domain.extent, 1)):
@@ -217,12 +223,12 @@ def _iterates_over_all(iters: Sequence[IterVar], loops: Mapping[Var, PrimExpr]) 
     return sorted(map(id, bound)) == sorted(map(id, loops))
 
 
-def _read_store(block: Block, store: BufferStore) -> _Stage | None:
+def _read_store(block: Block, store: BufferStore) -> RaisedStage | None:
     spatial = {i.var: i.domain.extent for i in block.iters if i.kind == "S"}
     reduced = tuple(i for i in block.iters if i.kind == "R")
     axes: list[Var | None] = []
     for i, d in zip(store.indices, store.buffer.shape, strict=True):
-        if isinstance(i, Var) and i in spatial and i not in axes and _same(spatial[i], d):
+        if isinstance(i, Var) and i in spatial and i not in axes and same_extent(spatial[i], d):
             axes.append(i)
         elif _is_int(i, 0) and _is_int(d, 1):
             axes.append(None)
@@ -237,28 +243,29 @@ def _read_store(block: Block, store: BufferStore) -> _Stage | None:
         if v not in axes:
             return None
     if block.init is None:
-        return _Stage(store.buffer, tuple(axes), value)
+        return RaisedStage(store.buffer, tuple(axes), value)
     return _read_reduction(block.init, store, tuple(axes), reduced)
 
 
 def _read_reduction(
     init: Stmt, store: BufferStore, axes: tuple[Var | None, ...], reduced: tuple[IterVar, ...]
-) -> _Stage | None:
+) -> RaisedStage | None:
     own = BufferLoad(store.buffer, store.indices)
     value = store.value
     if not isinstance(init, BufferStore) or not isinstance(value, Binary):
         return None
     if init.buffer is not store.buffer or init.indices != store.indices:
         return None
-    if value.op not in _COMBINERS or own not in (value.a, value.b) or children(init.value):
+    if value.op not in COMBINERS or own not in (value.a, value.b) or children(init.value):
         return None
-    combiner = _COMBINERS[value.op]
+    combiner = COMBINERS[value.op]
     other = value.b if value.a == own else value.a
     start = None if init.value == identity(combiner, store.buffer.dtype) else init.value
-    return _Stage(store.buffer, axes, other, combiner, reduced, start)
+    return RaisedStage(store.buffer, axes, other, combiner, reduced, start)
 
 
-def _same(a: PrimExpr, b: PrimExpr) -> bool:
+def same_extent(a: PrimExpr, b: PrimExpr) -> bool:
+    """Say whether two sizes are surely equal."""
     if isinstance(a, IntImm) and isinstance(b, IntImm):
         return a.value == b.value
     try:
@@ -274,7 +281,7 @@ def _is_int(e: PrimExpr, value: int) -> bool:
 # --- kinds ----------------------------------------------------------------------------------
 
 
-def _kind(stages: Sequence[_Stage], inputs: Sequence[Buffer]) -> OpKind:
+def _kind(stages: Sequence[RaisedStage], inputs: Sequence[Buffer]) -> OpKind:
     if len(stages) > 1:
         return OpKind.OPAQUE
     (s,) = stages
@@ -288,7 +295,7 @@ def _kind(stages: Sequence[_Stage], inputs: Sequence[Buffer]) -> OpKind:
     return OpKind.OPAQUE
 
 
-def _is_broadcast(load: BufferLoad, s: _Stage) -> bool:
+def _is_broadcast(load: BufferLoad, s: RaisedStage) -> bool:
     """Say whether NumPy's broadcasting pairs the element loaded with the element stored."""
     axes = s.axes[len(s.axes) - len(load.indices) :]
     if len(axes) < len(load.indices):
