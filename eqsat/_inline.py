@@ -18,6 +18,8 @@ from eqsat.ir import (
     If,
     Inlined,
     IRModule,
+    LocalFunction,
+    MatchCast,
     OpDef,
     OperandKind,
     PrimFunc,
@@ -31,6 +33,7 @@ from eqsat.ir import (
     attr_symbols,
     bind_symbols,
     fits,
+    free_variables,
     is_known,
     run_operator,
     substitute_type,
@@ -50,9 +53,10 @@ _OWN_ATTRS = frozenset({"primitive", "template", "part"})
 def simplified(module: IRModule, roots: Set[str]) -> IRModule:
     """Return `module` with fewer calls, as far as that is sure to gain.
 
-    Private functions are inlined where they are small or called once; a parameter that is the same
-    constant at every call is replaced by it, and what that decides (conditions, scalar operators)
-    is computed; private functions that nothing calls are dropped.
+    Private functions and local ones are inlined where they are small or called once; a parameter
+    of a private one that is the same constant at every call is replaced by it, and what that
+    decides (conditions, scalar operators) is computed; private functions that nothing calls are
+    dropped.
 
     Args:
         module: any module.
@@ -89,7 +93,8 @@ def _inlined(module: IRModule, roots: Set[str]) -> IRModule:
     for name in graph.callees_first():
         f = module.functions[name]
         assert isinstance(f, Function)
-        functions[name] = inliner.simplified[name] = Copier(replace=inliner.replacement).function(f)
+        copier = Copier(replace=inliner.replacement, replace_local=inliner.local_replacement)
+        functions[name] = inliner.simplified[name] = copier.function(f)
     return replace(module, functions=functions)
 
 
@@ -100,6 +105,10 @@ class _Inliner:
     roots: Set[str]
     simplified: dict[str, Function] = field(default_factory=dict[str, Function])
     _fresh: int = 0
+
+    def __post_init__(self) -> None:
+        relax = [f for f in self.module.functions.values() if isinstance(f, Function)]
+        self._local_uses = Counter(v for f in relax for v in _read_everywhere(f.body))
 
     def replacement(self, call: Call) -> Inlined | Constant | None:
         """Return what stands for a call, None where it stays."""
@@ -112,6 +121,23 @@ class _Inliner:
         if f is None or not self._is_worth_it(name, f):
             return None
         return self._bound(f, call.args)
+
+    def local_replacement(self, call: Call, local: LocalFunction) -> Inlined | None:
+        """Return the body that stands for the call of a local function, None where it stays.
+
+        Its symbols are those around it, so each must mean the same at the call.
+        """
+        f = local.function
+        is_small = self._local_uses[local.origin] == 1 or _num_bindings(f.body) <= SMALL
+        is_recursive = local.var in free_variables(f)
+        if is_recursive or not is_small or set(f.attrs) - _OWN_ATTRS or _defines_symbols(f):
+            return None
+        types, given = [p.type for p in f.params], [a.type for a in call.args]
+        if len(types) != len(given):
+            return None
+        if any(fits(t, a) is not Proof.YES for t, a in zip(types, given, strict=True)):
+            return None
+        return Inlined(f.body, dict(zip(f.params, call.args, strict=True)), {})
 
     def _is_worth_it(self, name: str, f: Function) -> bool:
         if not f.is_private or name in self.roots or set(f.attrs) - _OWN_ATTRS:
@@ -303,6 +329,30 @@ def _expressions(e: Expr) -> Iterator[Expr]:  # one case per expression
             yield from _expressions(body)
         case _:
             return
+
+
+def _read_everywhere(body: SeqExpr) -> Iterator[Var]:
+    """Yield the variables that `body` reads or calls, once for each time."""
+    for e in _expressions(body):
+        if isinstance(e, Var):
+            yield e
+        elif isinstance(e, Call) and isinstance(e.op, Var):
+            yield e.op
+
+
+def _defines_symbols(f: Function) -> bool:
+    """Say whether a name in `f` becomes a size: a scalar variable, or what a match_cast binds."""
+    bindings = [
+        b
+        for e in _expressions(f.body)
+        if isinstance(e, SeqExpr)
+        for block in e.blocks
+        for b in block.bindings
+    ]
+    scalars = [*f.params, *(b.var for b in bindings)]
+    return any(isinstance(b, MatchCast) for b in bindings) or any(
+        v.type == PrimType("int64") for v in scalars
+    )
 
 
 def _num_bindings(body: SeqExpr) -> int:

@@ -65,7 +65,7 @@ from eqsat.ir._lattice import (
     type_base_check,
     type_lca,
 )
-from eqsat.ir._normalize import Copier, Inlined, is_known, normalized
+from eqsat.ir._normalize import Copier, Inlined, LocalFunction, is_known, normalized
 from eqsat.ir._op import (
     REQUIRED,
     Attr,
@@ -154,6 +154,7 @@ __all__ = [
     "IRModule",
     "If",
     "Inlined",
+    "LocalFunction",
     "MatchCast",
     "NullValue",
     "Numerics",

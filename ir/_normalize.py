@@ -57,6 +57,7 @@ def normalized(function: Function) -> Function:
 
 
 Replace = Callable[[Call], "Inlined | Constant | None"]
+ReplaceLocal = Callable[[Call, "LocalFunction"], "Inlined | None"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,17 +69,35 @@ class Inlined:
     dims: Mapping[str, Dim]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalFunction:
+    """A function bound inside another: `var` in the copy, `origin` in what was copied."""
+
+    var: Var
+    origin: Var
+    function: Function
+
+
 def keep(call: Call) -> None:
     """Replace no call."""
 
 
+def keep_local(call: Call, local: LocalFunction) -> None:
+    """Replace no call of a local function."""
+
+
 @dataclass(slots=True)
 class Copier:
-    """Copies bodies, with variables replaced by `values`, symbols by `dims`, calls by `replace`."""
+    """Copies bodies, with variables replaced by `values`, symbols by `dims`, calls by `replace`.
+
+    Calls of local functions are replaced by `replace_local`.
+    """
 
     values: dict[Var, Expr] = field(default_factory=dict[Var, Expr])
     dims: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
     replace: Replace = keep
+    replace_local: ReplaceLocal = keep_local
+    _locals: dict[Var, LocalFunction] = field(default_factory=dict[Var, LocalFunction])
     _known: dict[Var, Tuple | ShapeExpr] = field(default_factory=dict[Var, "Tuple | ShapeExpr"])
 
     def function(self, f: Function) -> Function:
@@ -116,7 +135,9 @@ class Copier:
     def _binding(self, b: Binding, out: list[Binding]) -> None:
         if isinstance(b.value, Function):
             var = self._fresh(b.var, b.var.type)  # it may call itself
-            out.append(VarBinding(var, self.function(b.value)))
+            function = self.function(b.value)
+            self._locals[var] = LocalFunction(var, b.var, function)
+            out.append(VarBinding(var, function))
             return
         value = self._value(b.value, out)
         if isinstance(b, MatchCast):
@@ -224,9 +245,11 @@ class Copier:
         attrs = {k: self._attr(v) for k, v in e.attrs.items()}
         types = tuple(self._type(t) for t in e.ty_args)
         call = Call(op, tuple(args), attrs, self._type(e.type), types, e.span)
-        found = self.replace(call)
+        local = self._locals.get(op) if isinstance(op, Var) else None
+        found = self.replace(call) if local is None else self.replace_local(call, local)
         if isinstance(found, Inlined):
-            return Copier(found.values, found.dims, self.replace).append(found.body, out)
+            inner = Copier(found.values, found.dims, self.replace, self.replace_local, self._locals)
+            return inner.append(found.body, out)
         return call if found is None else found
 
     def _operand(self, kind: OperandKind, a: Expr, out: list[Binding]) -> Expr:
