@@ -32,6 +32,9 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
         *(0, 1, (1, 0)),
     ),
     "groups": (1, 1, 2, 3),
+    "layout": ("NCHW", "NHWC"),
+    "data_layout": ("NCHW", "NHWC"),
+    "kernel_layout": ("OIHW", "OIHW", "HWIO"),
     "out_layout": ("NCHW", "NCHW", None, "NHWC"),
     "epsilon": (1e-5, 0.5),
     "min": (0, 0.0, 0.0, -1.0, 2.0),
@@ -39,6 +42,9 @@ CHOICES: dict[str, tuple[AttrValue, ...]] = {
     "start": (0, 0, 1, 2, -1),
     "mode": ("fast", "fast", "wrap", "clip"),
     "output_padding": ((0, 0), (0, 0), (1, 0), (1, 1)),
+    "method": ("nearest_neighbor", "nearest_neighbor", "linear", "cubic"),
+    "coordinate_transformation_mode": ("half_pixel", "align_corners", "asymmetric"),
+    "rounding_method": ("round", "floor", "ceil"),
     "output_size": (1, (1, 1), (1, 1), (2, 1)),
 }
 # Numbers that stand in these operands have dtypes and values of their own.
@@ -99,6 +105,11 @@ def full_target(rng: Random, base: tuple[int, ...]) -> tuple[int, ...]:
     if rng.random() < 0.3:
         return base
     return (rng.choice((1, 2, 3)), 1, rng.choice((1, 2)), rng.choice((1, 2)))
+
+
+def resize_target(rng: Random, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a height and width for images of NCHW, one of them often as it is."""
+    return tuple(d if d and rng.random() < 0.5 else size(rng) for d in dims[-2:])
 
 
 def reshape_target(rng: Random, dims: tuple[int, ...]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from eqsat.rules.convolution import convolution, merged_convolutions
 from eqsat.rules.cuts import cuts
 from eqsat.rules.einsum import einsum
 from eqsat.rules.indexing import indexing
+from eqsat.rules.layouts import layouts
 from eqsat.rules.linearity import linearity
 from eqsat.rules.logic import logic
 from eqsat.rules.mixed_precision import half_precision, mixed_precision
@@ -31,6 +32,7 @@ from eqsat.rules.quantized import quantized
 from eqsat.rules.quotients import quotients
 from eqsat.rules.reduced_views import reduced_views
 from eqsat.rules.reductions import merged_reductions, reductions
+from eqsat.rules.resizing import resizing
 from eqsat.rules.ring import ring
 from eqsat.rules.sinking import sinking
 from eqsat.rules.spelling import spelling
@@ -62,6 +64,8 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     operands,
     convolution,
     other_convolutions,
+    layouts,
+    resizing,
     linearity,
     blocks,
     merged_products,

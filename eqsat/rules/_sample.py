@@ -36,6 +36,7 @@ from eqsat.rules._draw import (
     over_axes,
     permutation,
     reshape_target,
+    resize_target,
     size,
     subscripts,
 )
@@ -302,6 +303,8 @@ class Sampler:
             return full_target(self.rng, self.base)
         assert isinstance(ty, TensorType)
         dims = tuple(d for d in ty.dims if isinstance(d, int))
+        if name == "image.resize2d":
+            return resize_target(self.rng, dims)
         if name == "broadcast_to":
             return broadcast_target(self.rng, dims, self.base)
         return reshape_target(self.rng, dims)

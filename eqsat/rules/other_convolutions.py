@@ -18,7 +18,6 @@ from eqsat.rules.convolution import (
     Kernel,
     all_ones,
     conv,
-    is_nchw,
     no_padding,
 )
 from eqsat.rules.movement import int_tuple
@@ -245,7 +244,7 @@ def _unit_strides(strides: AttrValue) -> tuple[int, int] | None:
     return None if all(n == 1 for n in int_tuple(strides)) else (1, 1)
 
 
-SKIPPED = [no_padding("q"), is_nchw("out")]
+SKIPPED = [no_padding("q")]
 
 
 @other_convolutions.rule(source=STRIDES, numerics=REASSOCIATES, when=SKIPPED)
@@ -260,12 +259,11 @@ def strides_of_point_convolution_move_up(
     t: IntsAttr,
     q: IntsAttr,
     e: IntsAttr,
-    out: StrAttr,
 ) -> Sides:
-    fewer = conv(x, w, compute(_joined_strides, s, t), p, d, g, out)
+    fewer = conv(x, w, compute(_joined_strides, s, t), p, d, g, None)
     return (
-        conv(conv(x, w, s, p, d, g, out), v, t, q, e, 1, out),
-        conv(fewer, v, compute(_unit_strides, t), q, e, 1, out),
+        conv(conv(x, w, s, p, d, g, None), v, t, q, e, 1, None),
+        conv(fewer, v, compute(_unit_strides, t), q, e, 1, None),
     )
 
 
@@ -281,12 +279,11 @@ def strides_move_up_over_relu(
     t: IntsAttr,
     q: IntsAttr,
     e: IntsAttr,
-    out: StrAttr,
 ) -> Sides:
-    fewer = ops.nn.relu(conv(x, w, compute(_joined_strides, s, t), p, d, g, out))
+    fewer = ops.nn.relu(conv(x, w, compute(_joined_strides, s, t), p, d, g, None))
     return (
-        conv(ops.nn.relu(conv(x, w, s, p, d, g, out)), v, t, q, e, 1, out),
-        conv(fewer, v, compute(_unit_strides, t), q, e, 1, out),
+        conv(ops.nn.relu(conv(x, w, s, p, d, g, None)), v, t, q, e, 1, None),
+        conv(fewer, v, compute(_unit_strides, t), q, e, 1, None),
     )
 
 
@@ -303,10 +300,9 @@ def strides_move_up_over_biased_relu(
     t: IntsAttr,
     q: IntsAttr,
     e: IntsAttr,
-    out: StrAttr,
 ) -> Sides:
-    fewer = ops.nn.relu(conv(x, w, compute(_joined_strides, s, t), p, d, g, out) + b)
+    fewer = ops.nn.relu(conv(x, w, compute(_joined_strides, s, t), p, d, g, None) + b)
     return (
-        conv(ops.nn.relu(conv(x, w, s, p, d, g, out) + b), v, t, q, e, 1, out),
-        conv(fewer, v, compute(_unit_strides, t), q, e, 1, out),
+        conv(ops.nn.relu(conv(x, w, s, p, d, g, None) + b), v, t, q, e, 1, None),
+        conv(fewer, v, compute(_unit_strides, t), q, e, 1, None),
     )

@@ -240,7 +240,10 @@ VIEW_ROWS: tuple[Row, ...] = (
         program("reshape(reshape(x, (16 * n, 64)) @ w, (n, 16, 64))", x="n 16 64", w="= 64 64"),
         canonical=True,
     ),
-    _row("SymbolicOptimizations: ChainedMaximumOptimization", reason="no rule yet"),
+    _row(
+        "SymbolicOptimizations: ChainedMaximumOptimization",
+        reason="no rule for an operand that returns",
+    ),
     # --- transposes -------------------------------------------------------------------------
     _row(
         "TransposeSinking: TransposeFuse",

@@ -94,7 +94,11 @@ ROWS: tuple[Row, ...] = (
         program=program("nn.relu(x) + nn.relu(-x) * a", x="n 64", a="= 64"),
         mechanism=FUSED,
     ),
-    _row("ClampFusion", reason="no rule yet"),
+    _row(
+        "ClampFusion",
+        program=program("minimum(maximum(x, -1), 2)", x="n 64"),
+        mechanism=FUSED,
+    ),
     _row(
         "GLUFusion",
         program=program(
@@ -245,6 +249,20 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     _row(
+        "FullyConnectedHorizontalFusion",
+        ("three_parallel_products_merge", "parallel_products_merge"),
+        program("[x @ u, x @ v, x @ w]", x="n 256", u="= 256 4", v="= 256 2", w="= 256 1"),
+        dims={"n": 4096},
+    ),
+    _row(
+        "InterpolateSequenceFusion",
+        ("resize_of_other_axis",),
+        program(
+            "image.resize2d(image.resize2d(x, (32, 16)), (32, 32))",
+            x="n 8 16 16",
+        ),
+    ),
+    _row(
         "ReverseInputChannelsFusion",
         ("flip_of_channels_into_kernel",),
         program("nn.conv2d(flip(x, axis=1), w, padding=1)", **CONV),
@@ -337,7 +355,7 @@ ROWS: tuple[Row, ...] = (
         rule_sets=(quantized,),
         dims={"n": 1},
     ),
-    _row("ConvertU4WeightsZeroPointToScalar", reason="no rule yet"),
+    _row("ConvertU4WeightsZeroPointToScalar", reason="zero points that are alike stay a vector"),
     _row(
         "FakeQuantizeReshapeFusion",
         ("dequantize_of_reshape", "quantize_of_reshape"),
@@ -407,10 +425,37 @@ ROWS: tuple[Row, ...] = (
         reason="operands of different dtypes are a type error in Relax",
         is_inference=False,
     ),
-    _row("BinarizeWeights, ConvToBinaryConv", reason="no kernels for weights of one bit"),
     _row(
-        "ConvertNmsGatherPathToUnsigned, FuseFilteringBoxesBySize",
-        reason="rewrites around detection operators with sizes that depend on data",
+        "BinarizeWeights, ConvToBinaryConv",
+        reason="Relax has no convolution of binary weights",
+        is_inference=False,
     ),
-    _row("ConvertTiledMoeBlockToGatherMatmuls", reason="no rule for experts that are not chosen"),
+    _row(
+        "FuseFilteringBoxesBySize",
+        reason="Relax has no operator that generates proposals",
+        is_inference=False,
+    ),
+    _row(
+        "ConvertNmsGatherPathToUnsigned",
+        reason="makes negative indices invalid on purpose; here they are as Relax defines them",
+        is_inference=False,
+    ),
+    _row(
+        "SimplifyShapeOfSubGraph",
+        reason="sizes are expressions in the types, not values that operators compute",
+        is_inference=False,
+    ),
+    _row(
+        "ConvertTiledMoeBlockToGatherMatmuls",
+        reason="no rule leaves out the experts that are not chosen",
+    ),
+    _row(
+        "DilatedConvolutionConverter",
+        reason="no rule for pixels regrouped around a convolution, which is how dilation was once "
+        "written",
+    ),
+    _row(
+        "ConvertScatterElementsToScatter",
+        reason="no rule for indices that are the same along a row",
+    ),
 )

@@ -24,6 +24,7 @@ GRAPH = "the e-graph holds each value once and reads back what the results need"
 PLAN = (
     "the memory plan of the native program (`lowering/_memory_plan.py`): the estimate is of fusion"
 )
+_NHWC = "data_layout='NHWC', kernel_layout='HWIO', padding=1"
 GPU = "a device that is not a target yet"
 
 ROWS: tuple[Row, ...] = (
@@ -163,8 +164,24 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "ConvertLayout",
-        reason="layouts other than NCHW cost more on a CPU: packing of weights and pixels is part "
-        "of the kernel (`lowering/schedule/_packing.py`), not of the program",
+        ("convolution_in_nchw",),
+        program(
+            f"nn.conv2d(nn.relu(nn.conv2d(x, w, {_NHWC}) + b), v, {_NHWC})",
+            x="1 28 28 32",
+            w="= 3 3 32 32",
+            b="= 32",
+            v="= 3 3 32 32",
+        ),
+    ),
+    _row(
+        "ConvertLayout: an image permuted",
+        ("convolution_of_permuted_image", "permuted_convolution"),
+        program(
+            "h = nn.conv2d(permute_dims(x, axes=(0, 3, 1, 2)), w, padding=1)\n"
+            "permute_dims(nn.relu(h), axes=(0, 2, 3, 1))",
+            x="1 28 28 32",
+            w="= 32 32 3 3",
+        ),
     ),
     _row(
         "OptimizeLayoutTransform, on layouts written as permute_dims",
