@@ -36,6 +36,7 @@ from eqsat.rules.resizing import resizing
 from eqsat.rules.ring import ring
 from eqsat.rules.sinking import sinking
 from eqsat.rules.spelling import spelling
+from eqsat.rules.splits import splits
 from eqsat.rules.uniform import uniform
 from eqsat.shapes import EqsatError
 
@@ -58,6 +59,7 @@ ALL_RULE_SETS: tuple[RuleSet, ...] = (
     indexing,
     cuts,
     concatenation,
+    splits,
     reductions,
     reduced_views,
     products,

@@ -60,6 +60,8 @@ SHAPES_AGREE = (
 )
 SAME_PLACES = "types agree only where the kept axes are of size 1 at the same places"
 
+INSIDE = "what is cut lies inside, whether that is assumed or not"
+
 EQUAL: tuple[tuple[str, str, str], ...] = (
     ("where_true", r"where of -?[\d.]+ instead of 1$", "any number but 0 is true"),
     ("pad_by_nothing", r"pad_mode=|pad_value=", "no element is padded, so no mode counts"),
@@ -73,6 +75,11 @@ EQUAL: tuple[tuple[str, str, str], ...] = (
     ("sum_divided_by_count_is_mean", r"keepdims=altered", SAME_PLACES),
     ("sum_times_reciprocal_is_mean", r"keepdims=altered", SAME_PLACES),
     ("sum_of_scaled", r"keepdims=altered", SAME_PLACES),
+    ("first_part_is_slice", r"assume_inbound=", INSIDE),
+    ("second_part_is_slice", r"assume_inbound=", INSIDE),
+    ("third_part_is_slice", r"assume_inbound=", INSIDE),
+    ("slices_that_meet", r"assume_inbound=", INSIDE),
+    ("slice_of_concat_in_first", r"assume_inbound=", INSIDE),
     ("layer_norm_from_", r"layer_norm of e instead of x$", "x has one element: its deviation is 0"),
 )
 """Mutants that are true rules: start of the rule's name, what its change contains, and why."""

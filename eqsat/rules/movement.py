@@ -211,6 +211,11 @@ def relu_of_reshaped(x: Float, s: Dims) -> Sides:
     return ops.nn.relu(ops.reshape(x, s)), ops.reshape(ops.nn.relu(x), s)
 
 
+@movement.rule(source=VIEWS)
+def tanh_of_reshaped(x: Float, s: Dims) -> Sides:
+    return ops.tanh(ops.reshape(x, s)), ops.reshape(ops.tanh(x), s)
+
+
 # --- broadcast ------------------------------------------------------------------------------
 
 

@@ -45,11 +45,11 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "merge_splits_pass",
-        program=program(
+        ("first_part_is_slice", "second_part_is_slice", "slice_of_slice"),
+        program(
             "p = split(x, (8,), axis=1)\nq = split(p[1], 2, axis=1)\nexp(q[0]) + tanh(p[0]) + q[1]",
             x="n 24",
         ),
-        mechanism=IN_LOADS,
     ),
     _row(
         "split_cat_pass: parts squeezed",
@@ -58,45 +58,45 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "split_cat_pass: all parts",
-        ("concat_of_three_way_split",),
+        ("concat_of_three_way_split", "slices_that_meet"),
         program(_THREE + "exp(concat([p[0], p[1], p[2]], axis=1))", x="n 24"),
     ),
     _row(
         "split_cat_pass: some parts and others",
-        program=program(_THREE + "exp(concat([p[0], p[1], y], axis=1))", x="n 24", y="n 8"),
-        mechanism=IN_LOADS,
+        ("first_part_is_slice", "second_part_is_slice", "slices_that_meet_in_front"),
+        program(_THREE + "exp(concat([p[0], p[1], y], axis=1))", x="n 24", y="n 8"),
     ),
     _row(
         "unbind_stack_pass, unbind_stack_aten_pass",
-        program=program(_UNBOUND.format(1) + "exp(stack([a, b], axis=1))", x="n 2 8"),
-        mechanism=IN_LOADS,
+        ("stack_of_two_is_concat", "concat_of_split"),
+        program(_UNBOUND.format(1) + "exp(stack([a, b], axis=1))", x="n 2 8"),
     ),
     _row(
         "merge_getitem_cat_pass",
-        program=program(_THREE + "[exp(concat([p[0], p[1]], axis=1)), tanh(p[2])]", x="n 24"),
-        mechanism=IN_LOADS,
+        ("first_part_is_slice", "second_part_is_slice", "slices_that_meet"),
+        program(_THREE + "[exp(concat([p[0], p[1]], axis=1)), tanh(p[2])]", x="n 24"),
     ),
     _row(
         "mutate_cat_pass: all parts, also used by themselves",
-        ("concat_of_split",),
+        ("concat_of_split", "slices_that_meet"),
         program(
             "p = split(x, 2, axis=1)\n[exp(concat([p[0], p[1]], axis=1)), tanh(p[0])]", x="n 24"
         ),
     ),
     _row(
         "mutate_cat_pass: some parts, also used by themselves",
-        program=program(_THREE + "[exp(concat([p[1], p[2]], axis=1)), tanh(p[1])]", x="n 24"),
-        mechanism=IN_LOADS,
+        ("second_part_is_slice", "third_part_is_slice", "slices_that_meet"),
+        program(_THREE + "[exp(concat([p[1], p[2]], axis=1)), tanh(p[1])]", x="n 24"),
     ),
     _row(
         "split_cat_to_slices_pass, split_cat_aten_pass",
-        program=program(_THREE + "exp(concat([y, p[1], p[2]], axis=1))", x="n 24", y="n 8"),
-        mechanism=IN_LOADS,
+        ("second_part_is_slice", "third_part_is_slice", "slices_that_meet_behind"),
+        program(_THREE + "exp(concat([y, p[1], p[2]], axis=1))", x="n 24", y="n 8"),
     ),
     _row(
         "unbind_cat_to_view_pass",
-        program=program(_UNBOUND.format(0) + "exp(concat([a, b], axis=0))", x="2 16 8"),
-        mechanism=IN_LOADS,
+        ("concat_of_reshaped_blocks", "concat_of_split"),
+        program(_UNBOUND.format(0) + "exp(concat([a, b], axis=0))", x="2 16 8"),
     ),
     _row(
         "split_stack_to_cats_pass",
@@ -105,12 +105,12 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "unbind_stack_to_slices_pass",
-        program=program(
+        ("stack_of_two_is_concat", "slices_that_meet"),
+        program(
             "p = split(x, 3, axis=1)\n"
             "exp(stack([squeeze(p[0], axis=(1,)), squeeze(p[1], axis=(1,))], axis=1))",
             x="n 3 8",
         ),
-        mechanism=IN_LOADS,
     ),
     _row(
         "move_reshape_out_of_split_stack_pass",
@@ -132,15 +132,15 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "select_cat_aten_pass",
-        program=program(
+        ("take_of_one_is_slice", "slices_that_meet"),
+        program(
             "exp(concat([take(x, array([0]), axis=1), take(x, array([1]), axis=1)], axis=1))",
             x="n 2 8",
         ),
-        mechanism=IN_LOADS,
     ),
     _row(
         "splitwithsizes_cat_replace",
-        ("concat_of_split",),
+        ("concat_of_split", "slices_that_meet"),
         program("p = split(x, (8,), axis=1)\nexp(concat([p[0], p[1]], axis=1))", x="n 24"),
     ),
     _row(

@@ -37,7 +37,7 @@ class Pair:
         return program(self.given, **self.inputs), program(self.expected, **self.inputs)
 
 
-def _pair(
+def pair(
     name: str,
     given: str,
     expected: str,
@@ -55,10 +55,10 @@ BATCHNORM = (
 NORM_INPUTS = {"g": "= 16", "b": "= 16", "m": "= 16", "v": "= + 16"}
 
 ORDER = (
-    _pair("order-lhs", "x @ (a @ b)", "(x @ a) @ b", x="1 16", a="16 2", b="2 32"),
-    _pair("order-rhs-vector", "(a @ b) @ x", "a @ (b @ x)", a="32 2", b="2 16", x="16"),
-    _pair("order-lhs-vector", "x @ (a @ b)", "(x @ a) @ b", x="16", a="16 2", b="2 32"),
-    _pair(
+    pair("order-lhs", "x @ (a @ b)", "(x @ a) @ b", x="1 16", a="16 2", b="2 32"),
+    pair("order-rhs-vector", "(a @ b) @ x", "a @ (b @ x)", a="32 2", b="2 16", x="16"),
+    pair("order-lhs-vector", "x @ (a @ b)", "(x @ a) @ b", x="16", a="16 2", b="2 32"),
+    pair(
         "order-transposed",
         "x @ permute_dims(a @ b)",
         "(x @ permute_dims(b)) @ permute_dims(a)",
@@ -66,7 +66,7 @@ ORDER = (
         a="32 2",
         b="2 16",
     ),
-    _pair(
+    pair(
         "order-transposed-on-the-left",
         "permute_dims(a @ b) @ x",
         "permute_dims(b) @ (permute_dims(a) @ x)",
@@ -74,10 +74,10 @@ ORDER = (
         a="16 2",
         b="2 32",
     ),
-    _pair(
+    pair(
         "order-symbolic-rank", "x @ (a @ b)", "(x @ a) @ b", {"r": 4}, x="1 16", a="16 r", b="r 32"
     ),
-    _pair(
+    pair(
         "order-symbolic-rows",
         "x @ (a @ b)",
         "(x @ a) @ b",
@@ -86,7 +86,7 @@ ORDER = (
         a="64 r",
         b="r 64",
     ),
-    _pair(
+    pair(
         "order-symbolic-many-rows",
         "(x @ a) @ b",
         "x @ (a @ b)",
@@ -95,10 +95,8 @@ ORDER = (
         a="64 r",
         b="r 64",
     ),
-    _pair(
-        "order-batch", "x @ (a @ b)", "(x @ a) @ b", {"n": 4}, x="n 1 16", a="n 16 2", b="n 2 32"
-    ),
-    _pair(
+    pair("order-batch", "x @ (a @ b)", "(x @ a) @ b", {"n": 4}, x="n 1 16", a="n 16 2", b="n 2 32"),
+    pair(
         "order-batch-of-rows",
         "x @ (a @ b)",
         "(x @ a) @ b",
@@ -107,7 +105,7 @@ ORDER = (
         a="16 2",
         b="2 32",
     ),
-    _pair(
+    pair(
         "order-chain-of-four",
         "((x @ a) @ b) @ c",
         "x @ (a @ (b @ c))",
@@ -119,8 +117,8 @@ ORDER = (
 )
 
 EXPAND = (
-    _pair("expand-rhs", "x @ (a + b)", "x @ a + x @ b", x="16 16", a="16 32", b="16 32"),
-    _pair(
+    pair("expand-rhs", "x @ (a + b)", "x @ a + x @ b", x="16 16", a="16 32", b="16 32"),
+    pair(
         "expand-lora",
         "x @ (a + b @ c)",
         "x @ a + (x @ b) @ c",
@@ -129,7 +127,7 @@ EXPAND = (
         b="256 4",
         c="4 256",
     ),
-    _pair(
+    pair(
         "expand-lora-transposed",
         "x @ permute_dims(a + b @ c)",
         "x @ permute_dims(a) + (x @ permute_dims(c)) @ permute_dims(b)",
@@ -138,7 +136,7 @@ EXPAND = (
         b="256 4",
         c="4 256",
     ),
-    _pair(
+    pair(
         "expand-lora-symbolic",
         "x @ (a + b @ c)",
         "x @ a + (x @ b) @ c",
@@ -148,7 +146,7 @@ EXPAND = (
         b="256 r",
         c="r 256",
     ),
-    _pair(
+    pair(
         "expand-lora-batch",
         "x @ (a + b @ c)",
         "x @ a + x @ (b @ c)",
@@ -167,7 +165,7 @@ def _split(parts: int, cut: str) -> str:
 
 
 COMBINE = (
-    _pair(
+    pair(
         "combine-three",
         "[x @ u, x @ v, x @ w]",
         "y = x @ concat([u, v, w], axis=1)\n" + _split(3, "[640, 1280]"),
@@ -176,7 +174,7 @@ COMBINE = (
         v="640 640",
         w="640 640",
     ),
-    _pair(
+    pair(
         "combine-constant-weights",
         "[x @ u, x @ v, x @ w]",
         "y = x @ concat([u, v, w], axis=1)\n" + _split(3, "[64, 128]"),
@@ -186,7 +184,7 @@ COMBINE = (
         v="= 64 64",
         w="= 64 64",
     ),
-    _pair(
+    pair(
         "combine-different-widths",
         "[x @ u, x @ v, x @ w]",
         "y = x @ concat([u, v, w], axis=1)\n" + _split(3, "[64, 96]"),
@@ -196,7 +194,7 @@ COMBINE = (
         v="= 64 32",
         w="= 64 16",
     ),
-    _pair(
+    pair(
         "combine-bias-and-activation",
         "[nn.relu(x @ u + a), nn.relu(x @ v + b)]",
         "y = nn.relu(x @ concat([u, v], axis=1) + concat([a, b], axis=0))\n" + _split(2, "[64]"),
@@ -207,7 +205,7 @@ COMBINE = (
         a="= 64",
         b="= 32",
     ),
-    _pair(
+    pair(
         "combine-gelu-and-silu",
         "[nn.gelu(x @ u + a), nn.silu(x @ v)]",
         "y = x @ concat([u, v], axis=1)\ns = split(y, [64], axis=-1)\n"
@@ -218,7 +216,7 @@ COMBINE = (
         v="= 64 32",
         a="= 64",
     ),
-    _pair(
+    pair(
         "combine-two-inputs",
         "[x @ u, x @ v, z @ u, z @ v]",
         "y = x @ concat([u, v], axis=1)\ns = split(y, [64], axis=-1)\n"
@@ -229,7 +227,7 @@ COMBINE = (
         u="= 64 64",
         v="= 64 32",
     ),
-    _pair(
+    pair(
         "combine-into-product",
         "nn.silu(x @ u) * (x @ v)",
         "y = x @ concat([u, v], axis=1)\ns = split(y, [128], axis=-1)\nnn.silu(s[0]) * s[1]",
@@ -238,7 +236,7 @@ COMBINE = (
         u="= 64 128",
         v="= 64 128",
     ),
-    _pair(
+    pair(
         "combine-symbolic-width",
         "[x @ u, x @ v]",
         "y = x @ concat([u, v], axis=1)\n[x @ u, x @ v]",
@@ -250,14 +248,14 @@ COMBINE = (
 )
 
 REORDER = (
-    _pair(
+    pair(
         "reorder-permute-behind-concat",
         "concat([permute_dims(a), permute_dims(b)], axis=1)",
         "permute_dims(concat([a, b], axis=0))",
         a="64 128",
         b="32 128",
     ),
-    _pair(
+    pair(
         "reorder-permute-behind-concat-of-three",
         "x @ concat([permute_dims(a), permute_dims(b), permute_dims(c)], axis=1)",
         "x @ permute_dims(concat([a, b, c], axis=0))",
@@ -267,7 +265,7 @@ REORDER = (
         b="32 128",
         c="32 128",
     ),
-    _pair(
+    pair(
         "reorder-permute-of-rank-four",
         "concat([permute_dims(a, (0, 2, 3, 1)), permute_dims(b, (0, 2, 3, 1))], axis=3)",
         "permute_dims(concat([a, b], axis=1), (0, 2, 3, 1))",
@@ -275,7 +273,7 @@ REORDER = (
         a="n 8 16 16",
         b="n 8 16 16",
     ),
-    _pair(
+    pair(
         "reorder-take-behind-product",
         "x @ take(w, i, axis=1)",
         "take(x @ w, i, axis=1)",
@@ -284,7 +282,7 @@ REORDER = (
         w="16 t",
         i="int64 32",
     ),
-    _pair(
+    pair(
         "reorder-take-of-static-table",
         "x @ take(w, i, axis=1)",
         "take(x @ w, i, axis=1)",
@@ -292,7 +290,7 @@ REORDER = (
         w="64 32",
         i="int64 1024",
     ),
-    _pair(
+    pair(
         "reorder-take-of-batch",
         "x @ take(w, i, axis=0)",
         "p = reshape(permute_dims(w, (1, 0, 2)), (16, 128))\n"
@@ -306,7 +304,7 @@ REORDER = (
 )
 
 NORMALIZE = (
-    _pair(
+    pair(
         "fold-batchnorm-into-conv",
         BATCHNORM,
         "nn.conv2d(x, w * reshape(g / sqrt(v + 1e-5), (16, 1, 1, 1)), padding=1)"
@@ -316,7 +314,7 @@ NORMALIZE = (
         w="= 16 8 3 3",
         **NORM_INPUTS,
     ),
-    _pair(
+    pair(
         "fold-batchnorm-and-relu",
         f"nn.relu({BATCHNORM})",
         "nn.relu(nn.conv2d(x, w * reshape(g / sqrt(v + 1e-5), (16, 1, 1, 1)), padding=1)"
@@ -326,7 +324,7 @@ NORMALIZE = (
         w="= 16 8 3 3",
         **NORM_INPUTS,
     ),
-    _pair(
+    pair(
         "decompose-batchnorm",
         "nn.batch_norm(x, g, b, m, v, axis=1, training=False)[0]",
         "(x - reshape(m, (1, 16, 1, 1))) / sqrt(reshape(v, (1, 16, 1, 1)) + 1e-5)"
@@ -341,7 +339,7 @@ NORMALIZE = (
 )
 
 LAYOUT = (
-    _pair(
+    pair(
         "convert-layout-of-conv",
         "nn.relu(nn.conv2d(x, w, padding=1))",
         "y = permute_dims(x, (0, 2, 3, 1))\nk = permute_dims(w, (0, 2, 3, 1))\n"
@@ -351,7 +349,7 @@ LAYOUT = (
         x="n 8 28 28",
         w="= 16 8 3 3",
     ),
-    _pair(
+    pair(
         "convert-layout-of-two",
         "nn.conv2d(nn.relu(nn.conv2d(x, w, padding=1)), u, padding=1)",
         "y = permute_dims(x, (0, 2, 3, 1))\nk = permute_dims(w, (0, 2, 3, 1))\n"
@@ -364,7 +362,7 @@ LAYOUT = (
         w="= 16 8 3 3",
         u="= 8 16 3 3",
     ),
-    _pair(
+    pair(
         "convert-layout-of-pool",
         "nn.max_pool2d(x, pool_size=(2, 2), strides=2)",
         "y = permute_dims(x, (0, 2, 3, 1))\n"
@@ -376,36 +374,36 @@ LAYOUT = (
 )
 
 RESHAPES = (
-    _pair(
+    pair(
         "reshape-twice",
         "reshape(reshape(x, (n, 32)), (n, 4, 8))",
         "reshape(x, (n, 4, 8))",
         x="n 8 4",
     ),
-    _pair(
+    pair(
         "reshape-back", "nn.relu(reshape(reshape(x, (n, 32)), (n, 8, 4)))", "nn.relu(x)", x="n 8 4"
     ),
-    _pair("reshape-to-itself", "exp(reshape(x, (n, 8, 4)))", "exp(x)", x="n 8 4"),
-    _pair("squeeze-of-expand", "exp(squeeze(expand_dims(x, (1,)), (1,)))", "exp(x)", x="n 8"),
-    _pair(
+    pair("reshape-to-itself", "exp(reshape(x, (n, 8, 4)))", "exp(x)", x="n 8 4"),
+    pair("squeeze-of-expand", "exp(squeeze(expand_dims(x, (1,)), (1,)))", "exp(x)", x="n 8"),
+    pair(
         "flatten-of-reshape",
         "exp(flatten(reshape(x, (n, 2, 4))))",
         "exp(reshape(x, (n * 8,)))",
         x="n 8",
     ),
-    _pair(
+    pair(
         "transpose-is-a-reshape",
         "exp(permute_dims(x, (0, 2, 1)))",
         "exp(reshape(x, (n, 8, 1)))",
         x="n 1 8",
     ),
-    _pair(
+    pair(
         "permute-back",
         "exp(permute_dims(permute_dims(x, (0, 2, 1)), (0, 2, 1)))",
         "exp(x)",
         x="n 4 8",
     ),
-    _pair(
+    pair(
         "transpose-into-product",
         "x @ permute_dims(w)",
         "linear(x, w)",
@@ -416,9 +414,9 @@ RESHAPES = (
 )
 
 CLEAN = (
-    _pair("cse", "(x + y) * exp(x + y)", "z = x + y\nz * exp(z)", x="n 64", y="n 64"),
-    _pair("cse-commuted", "(x + y) * exp(y + x)", "z = x + y\nz * exp(z)", x="n 64", y="n 64"),
-    _pair(
+    pair("cse", "(x + y) * exp(x + y)", "z = x + y\nz * exp(z)", x="n 64", y="n 64"),
+    pair("cse-commuted", "(x + y) * exp(y + x)", "z = x + y\nz * exp(z)", x="n 64", y="n 64"),
+    pair(
         "cse-of-products",
         "nn.relu(x @ w) + exp(x @ w)",
         "z = x @ w\nnn.relu(z) + exp(z)",
@@ -426,14 +424,14 @@ CLEAN = (
         x="n 64",
         w="64 64",
     ),
-    _pair("dce", "y = exp(x)\nz = tanh(x)\nz", "tanh(x)", x="n 64"),
-    _pair(
+    pair("dce", "y = exp(x)\nz = tanh(x)\nz", "tanh(x)", x="n 64"),
+    pair(
         "dce-of-tuple-field", "split(exp(x), 2, axis=1)[0]", "exp(split(x, 2, axis=1)[0])", x="n 64"
     ),
-    _pair("canonicalize", "y = x\nz = y\nz + z", "x + x", x="n 64"),
-    _pair("fold-constants", "x + exp(a) * c", "x + exp(a) * c", x="n 64", a="= 64", c="= 64"),
-    _pair("fold-two-constants", "(x + a) + b", "x + (a + b)", x="n 64", a="= 64", b="= 64"),
-    _pair(
+    pair("canonicalize", "y = x\nz = y\nz + z", "x + x", x="n 64"),
+    pair("fold-constants", "x + exp(a) * c", "x + exp(a) * c", x="n 64", a="= 64", c="= 64"),
+    pair("fold-two-constants", "(x + a) + b", "x + (a + b)", x="n 64", a="= 64", b="= 64"),
+    pair(
         "fold-transposed-weight",
         "x @ permute_dims(w)",
         "x @ permute_dims(w)",
@@ -441,10 +439,8 @@ CLEAN = (
         x="n 64",
         w="= 32 64",
     ),
-    _pair("cast-to-itself", "exp(astype(x, 'float32'))", "exp(x)", x="n 64"),
-    _pair(
-        "cast-there-and-back", "exp(astype(astype(x, 'float64'), 'float32'))", "exp(x)", x="n 64"
-    ),
+    pair("cast-to-itself", "exp(astype(x, 'float32'))", "exp(x)", x="n 64"),
+    pair("cast-there-and-back", "exp(astype(astype(x, 'float64'), 'float32'))", "exp(x)", x="n 64"),
 )
 
 PAIRS = (*ORDER, *EXPAND, *COMBINE, *REORDER, *NORMALIZE, *LAYOUT, *RESHAPES, *CLEAN)

@@ -105,7 +105,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "concat of products, right operands",
-        ("columns_of_products_join",),
+        ("columns_of_products_join", "slices_that_meet"),
         program("concat([x @ v, x @ w], axis=1)", x="n 64", v="= 64 4", w="= 64 4"),
         dims={"n": 4096},
     ),
@@ -233,7 +233,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "split of a concat",
-        ("first_part_of_concat",),
+        ("first_part_of_concat", "slice_of_concat_is_first", "slice_of_concat_in_first"),
         program("exp(split(concat([x, y], axis=1), [64], axis=1)[0])", x="n 64", y="n 64"),
         dims={"n": 512},
     ),

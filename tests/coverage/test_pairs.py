@@ -1,13 +1,15 @@
-"""What TVM's passes make of the programs of their tests, ours costs no more."""
+"""What the passes of TVM and of inductor make of programs, ours costs no more."""
 
 from __future__ import annotations
 
 import pytest
 
 from eqsat.ir import IRModule
+from tests.coverage import _inductor_pairs, _tvm_pairs
 from tests.coverage._rows import Row, assert_same_numbers, optimized, priced_as_given
-from tests.coverage._tvm_pairs import PAIRS, Pair
+from tests.coverage._tvm_pairs import Pair
 
+PAIRS = (*_tvm_pairs.PAIRS, *_inductor_pairs.PAIRS)
 SLACK = 1e-9
 
 
@@ -23,6 +25,6 @@ def test_no_dearer_than_what_the_pass_makes(pair: Pair) -> None:
     ours = optimized(given, pair.dims)
     price_s = min(least_price_s(m, pair) for m in (given, expected))
     assert ours.cover.time_s <= price_s * (1 + SLACK)
-    row = Row("TVM", pair.name, program=pair.programs[0], sizes=pair.sizes)
+    row = Row("", pair.name, program=pair.programs[0], sizes=pair.sizes)
     assert_same_numbers(row, ours, given)
     assert_same_numbers(row, ours, expected)
