@@ -16,13 +16,11 @@ from eqsat.rules._language import (
     IntAttr,
     IntsAttr,
     Number,
-    Pattern,
     Sides,
     Tensor,
     attr,
     compute,
     ops,
-    tensor,
 )
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import Phase, RuleSet, predicate
@@ -158,81 +156,10 @@ def slice_of_concat_in_second(
 
 
 @predicate
-def are_neighbours(
-    x: Known, axes: AttrValue, begin: AttrValue, cut: AttrValue, end: AttrValue, axis: AttrValue
-) -> bool:
-    """Two slices along the concatenated axis alone, one beginning where the other ends."""
-    (k,) = int_tuple(axis)
-    ranges = _ranges(x.ndim, axes, begin, cut)
-    if list(ranges) != [k % x.ndim]:
-        return False
-    first, middle = ranges[k % x.ndim]
-    return _are_ordered(x, 0, first, middle, *as_dims(end), x.dims[k % x.ndim])
-
-
-@cuts.rule(
-    source=CONCAT,
-    when=[steps_by_one("s"), steps_by_one("t"), are_neighbours("x", "a", "b", "c", "e", "k")],
-)
-def concat_of_neighbouring_slices(
-    x: Tensor,
-    a: IntsAttr,
-    b: DimsAttr,
-    c: DimsAttr,
-    e: DimsAttr,
-    s: DimsAttr,
-    t: DimsAttr,
-    i: BoolAttr,
-    j: BoolAttr,
-    k: IntAttr,
-) -> Sides:
-    first = ops.strided_slice(x, axes=a, begin=b, end=c, strides=s, assume_inbound=i)
-    second = ops.strided_slice(x, axes=a, begin=c, end=e, strides=t, assume_inbound=j)
-    return ops.concat([first, second], axis=k), ops.strided_slice(x, axes=a, begin=b, end=e)
-
-
-@predicate
-def is_empty_along(x: Known, axis: AttrValue) -> bool:
-    """The concatenated axis has no elements."""
-    (k,) = int_tuple(axis)
-    return x.proves(Equal(x.dims[k % x.ndim], 0))
-
-
-@cuts.rule(source=CONCAT, when=[is_empty_along("y", "k")])
-def concat_with_nothing_behind(x: Tensor, y: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, y], axis=k), x
-
-
-@cuts.rule(source=CONCAT, when=[is_empty_along("x", "k")])
-def concat_with_nothing_in_front(x: Tensor, y: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, y], axis=k), y
-
-
-@predicate
 def is_one_along(x: Known, axis: AttrValue) -> bool:
-    """The concatenated axis has one element."""
+    """The axis has one element."""
     (k,) = int_tuple(axis)
     return x.proves(Equal(x.dims[k % x.ndim], 1))
-
-
-def _twice(x: Known, axis: AttrValue) -> Shape:
-    (k,) = int_tuple(axis)
-    return tuple(2 if a == k % x.ndim else d for a, d in enumerate(x.dims))
-
-
-def _three_times(x: Known, axis: AttrValue) -> Shape:
-    (k,) = int_tuple(axis)
-    return tuple(3 if a == k % x.ndim else d for a, d in enumerate(x.dims))
-
-
-@cuts.rule(source=CONCAT, when=[is_one_along("x", "k")])
-def concat_with_itself_is_broadcast(x: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, x], axis=k), ops.broadcast_to(x, compute(_twice, x, k))
-
-
-@cuts.rule(source=CONCAT, when=[is_one_along("x", "k")])
-def concat_of_three_same_is_broadcast(x: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, x, x], axis=k), ops.broadcast_to(x, compute(_three_times, x, k))
 
 
 def _width_behind(x: Known, s: Shape, axis: AttrValue) -> tuple[int, ...] | None:
@@ -343,13 +270,3 @@ def flip_of_one(x: Tensor, k: IntAttr) -> Sides:
 @cuts.rule(source="one element is sorted", when=[is_one_along("x", "k")])
 def sort_of_one(x: Tensor, k: IntAttr, d: BoolAttr) -> Sides:
     return ops.sort(x, axis=k, descending=d), x
-
-
-# --- scatters -------------------------------------------------------------------------------
-
-Indices = Annotated[Pattern, tensor(dtype="int")]
-
-
-@cuts.rule(source="nothing is written", when=[is_empty_along("i", "k")])
-def scatter_of_nothing(x: Tensor, i: Indices, u: Tensor, k: IntAttr) -> Sides:
-    return ops.scatter_elements(x, i, u, axis=k), x

@@ -98,7 +98,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "HandleConcatenate: of neighbouring slices",
-        ("concat_of_neighbouring_slices",),
+        ("slices_that_meet",),
         program(
             "a = strided_slice(x, axes=(1,), begin=(8,), end=(16,))\n"
             "b = strided_slice(x, axes=(1,), begin=(16,), end=(32,))\n"

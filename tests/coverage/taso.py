@@ -252,7 +252,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "a split of a merged product comes apart",
-        ("first_columns_of_product",),
+        ("first_columns_of_product", "sliced_columns_of_product"),
         program(
             "split(x @ concat([v, w], axis=1), [4], axis=1)[0]", x="n 256", v="256 4", w="256 64"
         ),

@@ -71,7 +71,7 @@ class Module:
                     tmp[vi, vj] = T.float32(0)
                 tmp[vi, vj] = tmp[vi, vj] + A[vi, vk] * B[vk, vj]
         for i in T.parallel(T.int64(4)):
-            for j in T.vectorized(T.int64(16)):
+            for j in T.vectorized(T.int64(15)):
                 with T.block("copy"):
                     vi = T.axis.spatial(T.int64(4), i)
                     vj = T.axis.S((T.int64(1), T.int64(16)), j + 1)
