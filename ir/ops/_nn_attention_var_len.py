@@ -38,9 +38,8 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     for t, name in zip(types[3:], _NAMES[3:], strict=True):
         if isinstance(t, TensorType) and t.dtype not in ("int32", "void"):
             raise TypeCheckError(f"{name} must be int32, got {t}")
-    for t, name in ((types[3], _NAMES[3]), (types[5], _NAMES[5])):
-        if isinstance(t, TensorType):
-            require_rank(t, 1, name)
+    if isinstance(types[3], TensorType):
+        require_rank(types[3], 1, _NAMES[3])
     require_head_size(q, attrs)
     if attrs["causal_mask"] not in MASKS:
         raise TypeCheckError(f"causal_mask must be one of {MASKS}, got {attrs['causal_mask']!r}")
