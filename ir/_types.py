@@ -14,8 +14,14 @@ class TypeCheckError(EqsatError):
 
 
 def full_vdevice(device: str) -> str:
-    """Return "target" or "target:index" as "target:index:scope", which is how TVM prints it."""
+    """Return "target" or "target:index" as "target:index:scope", which is how TVM prints it.
+
+    Raises:
+        TypeCheckError: the text is none of these.
+    """
     parts = device.split(":")
+    if len(parts) > 3 or not parts[0] or (len(parts) > 1 and not parts[1].isdecimal()):
+        raise TypeCheckError('a device is "target", "target:index" or "target:index:scope"')
     return ":".join([*parts, *("0", "global")[len(parts) - 1 :]])
 
 

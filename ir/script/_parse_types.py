@@ -17,6 +17,7 @@ from eqsat.ir._types import (
     TensorType,
     TupleType,
     Type,
+    TypeCheckError,
     UnknownShape,
     full_vdevice,
 )
@@ -152,12 +153,10 @@ class TypeReader:
     def _vdevice(self, node: ast.expr) -> str:
         """Return "target:index:scope" in full, which is how TVM prints it."""
         device = text_literal(self.source, node, "vdevice")
-        parts = device.split(":")
-        if len(parts) > 3 or not parts[0] or (len(parts) > 1 and not parts[1].isdecimal()):
-            raise self.source.error(
-                node, 'a device is "target", "target:index" or "target:index:scope"'
-            )
-        return full_vdevice(device)
+        try:
+            return full_vdevice(device)
+        except TypeCheckError as error:
+            raise self.source.error(node, str(error)) from None
 
     def _ndim(self, node: ast.expr) -> int:
         ndim = int_literal(self.source, node, "ndim")

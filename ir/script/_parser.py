@@ -176,6 +176,8 @@ class _ModuleReader:
             return text_literal(self._source, node, "a global info")
         bound = bind(self._source, node, "target vdevice_id memory_scope")
         target = literal(self._source, required(self._source, node, bound, "target"), "the target")
+        if isinstance(target, str) and (not target or ":" in target):
+            raise self._source.error(node, "a target's name is not empty and has no colon")
         if isinstance(target, AttrMap):
             target = json_text(target)
         if not isinstance(target, str):
