@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqsat._replay import Replay, replayed
 from eqsat._trace import RuleSets, Trace, trace
-from eqsat.ir import IRModule, Numerics
+from eqsat.ir import IRModule
 from eqsat.rules import Rule
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Step:
         value: the value that is computed otherwise now, by name and type.
         before: how it was computed.
         after: how it is computed.
-        numerics: "exact", "reassociating", "rounding" or "approximate".
+        numerics: "exact", "reassociating", "rounding" or "approximate"; "" where there is no rule.
         estimate_s: the estimated time of the whole program after the step, in seconds.
         gain_s: by how much that is less than before.
     """
@@ -63,7 +63,7 @@ class Ablation:
     Attributes:
         rules: a least set: without any of them the program is more than 1 % slower by estimate.
         estimate_s: with these rules alone, in seconds.
-        full_estimate_s: with all rules.
+        full_estimate_s: with all rules of the chain.
         dropped: the rules of the chain that can be left out, and the estimate without each.
         needed: the estimate without each of `rules`.
     """
@@ -139,8 +139,7 @@ class Explanation:
         )
 
     def _numerics(self, rule: str) -> str:
-        found = self._rules.get(rule)
-        return (found.numerics if found else Numerics.EXACT).name.lower()
+        return self._rules[rule].numerics.name.lower() if rule else ""
 
     @cached_property
     def rules(self) -> Counter[str]:
@@ -196,7 +195,8 @@ class Explanation:
             inputs: arrays by parameter, for a module of one part; random ones by default, with
                 sizes as given to `optimize`.
             seed: of random inputs.
-            whole: compare the results of every program with those of the first one as well.
+            whole: compare the results of every program with those of the first one as well, up to
+                the first step by an approximate rule, which bounds its own value only.
         """
         return replayed(
             self.traces, self._rules, inputs or {}, seed=seed, whole=whole, progress=self._progress
@@ -206,7 +206,7 @@ class Explanation:
         """Return a least set of rules that gives the same program, up to 1 % of its time.
 
         The rules are dropped one after the other, those that gain least first; each try is a search
-        of its own.
+        of its own. The laws of a normal form stand for each other: at most one of them is left.
         """
         every = RuleSets(self._searches.settings.rule_sets)
         gain = {g.rule: g.gain_s for g in self.gains}

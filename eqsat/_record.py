@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from eqsat._proofs import Proofs, TermId
-from eqsat._tables import Application, Contents, EngineRule, Node, Row, Symbol
+from eqsat._tables import Application, Contents, EngineRule, Node, Row, Symbol, derivation
 
 if TYPE_CHECKING:
     from eqsat._encode import Program
@@ -78,24 +78,11 @@ class Recorder:
 
     def _terms_of(self, rows: Sequence[Row]) -> dict[int, TermId]:
         """Return a term of each class of the engine."""
-        users: dict[int, list[int]] = {}
-        waiting = [len(set(row.classes)) for row in rows]
-        for i, row in enumerate(rows):
-            for c in set(row.classes):
-                users.setdefault(c, []).append(i)
         terms: dict[int, TermId] = {}
-        ready = [i for i, count in enumerate(waiting) if count == 0]
-        while ready:
-            row = rows[ready.pop()]
-            if row.result in terms:
-                continue
-            found = self.proofs.find(row.symbol, [terms[c] for c in row.classes], row.columns)
+        for c, row in derivation(rows).items():
+            found = self.proofs.find(row.symbol, [terms[k] for k in row.classes], row.columns)
             assert found is not None, f"no term is recorded for an e-node of {row.symbol.name}"
-            terms[row.result] = self.proofs.first(found)
-            for i in users.get(row.result, ()):
-                waiting[i] -= 1
-                if waiting[i] == 0:
-                    ready.append(i)
+            terms[c] = self.proofs.first(found)
         return terms
 
     def _is_known(

@@ -123,7 +123,7 @@ def _values(
     flat = iter(_run(t, terms, args))
     for i, s in enumerate(t.steps, offset + 1):
         name = "" if s.repeats else t.rewrites[s.link.rule][1]
-        yield _compared(i, name, rules.get(name), next(flat), next(flat), "value", 1)
+        yield _compared(i, name, rules.get(name), next(flat), next(flat), "value")
 
 
 def _results(
@@ -136,8 +136,10 @@ def _results(
         found = iter(_run(t, [term for s in steps for term in s.outputs], args))
         for i, s in enumerate(steps, first + 1):
             name = "" if s.repeats else t.rewrites[s.link.rule][1]
+            if name and rules[name].accuracy:
+                return
             for value in expected:
-                yield _compared(offset + i, name, None, value, next(found), "results", i)
+                yield _compared(offset + i, name, None, value, next(found), "results")
 
 
 def _run(t: Trace, terms: Sequence[int], args: Sequence[Any]) -> list[Any]:
@@ -149,14 +151,14 @@ def _run(t: Trace, terms: Sequence[int], args: Sequence[Any]) -> list[Any]:
 
 
 def _compared(
-    number: int, name: str, rule: Rule | None, before: Any, after: Any, what: str, steps: int
+    number: int, name: str, rule: Rule | None, before: Any, after: Any, what: str
 ) -> StepError:
     pairs = zip(_arrays(before), _arrays(after), strict=True)
     numerics = rule.numerics if rule else Numerics.REASSOCIATING
     error, bound = 0.0, 0.0
     for a, b in pairs:
         error = max(error, _error(a, b))
-        bound = max(bound, _bound(a, numerics, rule) * max(1.0, steps**0.5))
+        bound = max(bound, _bound(a, numerics, rule))
     return StepError(number, name, error, bound, what)
 
 
@@ -173,7 +175,7 @@ def _bound(a: NDArray[np.generic], numerics: Numerics, rule: Rule | None) -> flo
     if rule and rule.accuracy:
         return rule.accuracy.relative + rule.accuracy.absolute / max(_scale(a), 1e-30)
     ulp = machine_epsilon(a.dtype.name)
-    return _MAX_ULPS * ulp if numerics is not Numerics.EXACT else 8 * ulp
+    return _MAX_ULPS * ulp if numerics is not Numerics.EXACT else 0.0
 
 
 def _scale(a: NDArray[np.generic]) -> float:

@@ -15,7 +15,7 @@ from math import isfinite
 
 from eqsat._engine import Engine
 from eqsat._symbols import Vocabulary
-from eqsat._tables import Contents, Row, Symbol
+from eqsat._tables import Contents, Row, Symbol, derivation
 from eqsat._values import FIRST_ID
 from eqsat.rules import RuleSet
 from eqsat.rules.ring import ring
@@ -61,7 +61,7 @@ class _Terms:
 
     def __init__(self, contents: Contents) -> None:
         self.nodes: list[tuple[Symbol, tuple[int, ...], tuple[int, ...]]] = []
-        self._chosen = _derivation(contents.rows)
+        self._chosen = derivation(contents.rows)
         self._positions: dict[int, int] = {}
 
     def position(self, c: int) -> int:
@@ -80,27 +80,6 @@ class _Terms:
             else:
                 stack.extend(waiting)
         return self._positions[c]
-
-
-def _derivation(rows: Sequence[Row]) -> dict[int, Row]:
-    """Return for each class an e-node of classes that come before it."""
-    users: dict[int, list[int]] = {}
-    waiting = [len(set(row.classes)) for row in rows]
-    for i, row in enumerate(rows):
-        for c in set(row.classes):
-            users.setdefault(c, []).append(i)
-    chosen: dict[int, Row] = {}
-    ready = [i for i, count in enumerate(waiting) if count == 0]
-    while ready:
-        row = rows[ready.pop()]
-        if row.result in chosen:
-            continue
-        chosen[row.result] = row
-        for i in users.get(row.result, ()):
-            waiting[i] -= 1
-            if waiting[i] == 0:
-                ready.append(i)
-    return chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -95,3 +95,24 @@ class Contents:
     known: Mapping[int, int]
     collapsed: Mapping[int, tuple[int, ...]]  # class → rules that united it with an operand
     outputs: tuple[int, ...]
+
+
+def derivation(rows: Sequence[Row]) -> dict[int, Row]:
+    """Return for each class an e-node of classes that come before it in the result."""
+    users: dict[int, list[int]] = {}
+    waiting = [len(set(row.classes)) for row in rows]
+    for i, row in enumerate(rows):
+        for c in set(row.classes):
+            users.setdefault(c, []).append(i)
+    chosen: dict[int, Row] = {}
+    ready = [i for i, count in enumerate(waiting) if count == 0]
+    while ready:
+        row = rows[ready.pop()]
+        if row.result in chosen:
+            continue
+        chosen[row.result] = row
+        for i in users.get(row.result, ()):
+            waiting[i] -= 1
+            if waiting[i] == 0:
+                ready.append(i)
+    return chosen

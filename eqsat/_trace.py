@@ -13,7 +13,7 @@ from eqsat._saturate import saturate
 from eqsat._states import States, cover_terms
 from eqsat.extract import Sizes, extract
 from eqsat.ir import Function
-from eqsat.rules import RuleSet
+from eqsat.rules import Phase, RuleSet
 from eqsat.shapes import EqsatError
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Trace:
 
     def program(self, number: int) -> Function:
         """Return the program after so many steps, operator by operator."""
-        return self.states.function(self.steps[number - 1].outputs if number else self.start)
+        outputs = self.steps[number - 1].outputs if number else self.start
+        # Equal parts share what was recorded of the first.
+        return replace(self.states.function(outputs), name=self.search.function.name)
 
     def estimate_s(self, number: int) -> float:
         """Return the estimated time of the program after so many steps, fused, in seconds."""
@@ -64,9 +66,17 @@ class RuleSets:
     rule_sets: tuple[RuleSet, ...]
 
     def only(self, rules: set[str]) -> RuleSets:
-        """Return these sets with no rules but those named."""
-        kept = (replace(s, rules=[r for r in s.rules if r.name in rules]) for s in self.rule_sets)
-        return RuleSets(tuple(s for s in kept if s.rules))
+        """Return these sets with no rules but those named.
+
+        A normal form needs all its laws: it stays as long as one of them is named.
+        """
+        named = [(s, [r for r in s.rules if r.name in rules]) for s in self.rule_sets]
+        kept = (
+            s if s.phase is Phase.NORMAL_FORM else replace(s, rules=found)
+            for s, found in named
+            if found
+        )
+        return RuleSets(tuple(kept))
 
     def cost_s(self, function: Function, search: Search, settings: Settings) -> float:
         """Return the estimated time of the best program found, extracted greedily, in seconds."""

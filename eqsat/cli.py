@@ -141,7 +141,7 @@ def _add_explain(commands: Any) -> None:
     summary = "Tell step by step which rules made the best program, and what each is worth."
     command = _model_command(commands, "explain", summary, _explain)
     command.add_argument(
-        "--steps", type=int, default=40, metavar="N", help="steps to show (default 40)"
+        "--steps", type=_count, default=40, metavar="N", help="steps to show (default 40)"
     )
     command.add_argument("--html", type=Path, metavar="FILE", help="write the chain as a page")
     command.add_argument(
@@ -187,6 +187,12 @@ def _dim(text: str) -> tuple[str, int]:
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return int(text)
 
 

@@ -162,6 +162,27 @@ def test_a_module_of_several_parts_is_explained_part_by_part() -> None:
         explanation.replay({"x": x})
 
 
+def test_equal_parts_keep_their_names() -> None:
+    other = 'y = R.add(R.nn.relu(R.nn.relu(x)), R.const(0, "float32"))'
+    same = BRANCHES.replace(other, "y = R.negative(R.negative(R.exp(x)))")
+    explanation = eqsat.optimize(from_tvmscript(same), num_threads=1).explain()
+    assert len({s.part for s in explanation.steps}) == 2
+    for module in explanation.programs():
+        assert all(f.name == name for name, f in module.functions.items())
+
+
+def test_ablation_keeps_a_normal_form_with_one_of_its_laws() -> None:
+    bb = BlockBuilder()
+    x, y = (bb.input(n, (sym("n"), 512), "float32") for n in "xy")
+    sums = [bb.call(op("nn.softmax"), bb.call(op("add"), *p)) for p in ((x, y), (y, x))]
+    module = bb.module(bb.call(op("multiply"), *sums))
+    explanation = eqsat.optimize(module, dims={"n": 1000}, num_threads=1).explain()
+    ablation = explanation.ablation()
+    assert ablation.rules == ("sum_commutes",)
+    assert ablation.needed["sum_commutes"] > 1.01 * ablation.full_estimate_s
+    assert not explanation.replay(whole=True).failures
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_random_programs_replay(seed: int) -> None:
     program = make(seed, 12)
