@@ -23,7 +23,7 @@ from eqsat.ir.frontend import from_onnx, from_tvm, to_tvm
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.lowering import Target as LoweringTarget
 from eqsat.lowering import guard_prim_calls, is_straight_line, lower_module, lower_vm, outline
-from eqsat.rules import ALL_RULE_SETS, RuleSet, load_rules
+from eqsat.rules import ALL_RULE_SETS, RuleSet, Sketch, load_rules, load_sketches
 from eqsat.shapes import EqsatError, Facts
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def optimize(
     target: Target = "cpu",
     *,
     rules: Sequence[RuleSet | str | Path] | None = None,
+    sketches: Sequence[Sketch | str | Path] = (),
     limits: Limits | None = None,
     dims: Mapping[str, int] | None = None,
     num_threads: int | None = None,
@@ -117,13 +118,17 @@ def optimize(
             included, is optimized; private functions are inlined, specialised or dropped.
         target: what the program is to run on.
         rules: rule sets, or paths of files that hold some; `default_rules()` unless given.
+        sketches: forms that lead to the best program where the limits end the search before, or
+            paths of files that hold some. The search ends as soon as a value of the program can
+            have the first form, starts again from the cheapest program with it, and so on.
         limits: bounds on e-nodes, time, iterations and memory of the saturation.
         dims: representative sizes of symbolic dims, for the cost model only.
         num_threads: threads that the cost model reckons with; by default all that there are.
         progress: called while it works.
 
     Raises:
-        EqsatError: there is no public function, a rule is not sound, or the target is unknown.
+        EqsatError: there is no public function, a rule is not sound, the target is unknown, or a
+            sketch is not reached.
     """
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
@@ -132,6 +137,7 @@ def optimize(
     searches = searched(
         mod,
         rule_sets_of(rules),
+        sketches=sketches_of(sketches),
         limits=limits,
         dims=dims,
         num_threads=num_threads,
@@ -148,6 +154,7 @@ def searched(
     mod: IRModule,
     rule_sets: Sequence[RuleSet],
     *,
+    sketches: Sequence[Sketch] = (),
     limits: Limits | None = None,
     dims: Mapping[str, int] | None = None,
     num_threads: int | None = None,
@@ -169,7 +176,15 @@ def searched(
     def profile() -> DeviceProfile:
         return load_profile(num_threads or available_cpus(), NativeProbe())
 
-    settings = Settings(tuple(rule_sets), _FACTS, limits or Limits(), dims or {}, profile, whole)
+    settings = Settings(
+        rule_sets=tuple(rule_sets),
+        facts=_FACTS,
+        limits=limits or Limits(),
+        dims=dims or {},
+        profile=profile,
+        whole=whole,
+        sketches=tuple(sketches),
+    )
     prepared = simplified(calls_as_operators(_named_by_key(mod)), roots)
     mark("inline")
     return Searcher(settings, mark, progress).run(prepared)
@@ -296,6 +311,11 @@ def _check_rule_set(item: object) -> None:
         raise EqsatError(f"rules holds {item!r}, which is neither a RuleSet nor a path")
 
 
+def _check_sketch(item: object) -> None:
+    if not isinstance(item, (str, Path, Sketch)):
+        raise EqsatError(f"sketches holds {item!r}, which is neither a Sketch nor a path")
+
+
 def _check_cache(cache: object) -> None:
     if not isinstance(cache, (bool, str, Path)):
         raise EqsatError(f"cache is {cache!r}; it is True, False or the path of a folder")
@@ -328,6 +348,17 @@ def rule_sets_of(rules: Sequence[RuleSet | str | Path] | None) -> tuple[RuleSet,
         _check_rule_set(item)
         found.extend([item] if isinstance(item, RuleSet) else load_rules(item))
     _check_own_rules(found)
+    return tuple(found)
+
+
+def sketches_of(sketches: Sequence[Sketch | str | Path]) -> tuple[Sketch, ...]:
+    """Return the sketches that are given or stand in the files that are."""
+    if isinstance(sketches, (str, Path, Sketch)):
+        raise EqsatError("sketches is a sequence of sketches and paths; write sketches=[...]")
+    found: list[Sketch] = []
+    for item in sketches:
+        _check_sketch(item)
+        found.extend([item] if isinstance(item, Sketch) else load_sketches(item))
     return tuple(found)
 
 

@@ -45,6 +45,11 @@ def restricted(snapshot: Snapshot, kept: Mapping[int, Sequence[ENode]]) -> Snaps
     return replace(snapshot, classes=classes)
 
 
+def is_whole(snapshot: Snapshot) -> bool:
+    """Return whether all outputs can be computed."""
+    return all(snapshot.classes[c].nodes for c in snapshot.outputs)
+
+
 def _computable(nodes: Mapping[int, Sequence[ENode]]) -> set[int]:
     users: dict[int, list[tuple[int, ENode]]] = {}
     waiting: dict[ENode, int] = {}

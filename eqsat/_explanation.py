@@ -10,7 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from eqsat._replay import Replay, replayed
-from eqsat._trace import RuleSets, Trace, trace
+from eqsat._search import Searcher
+from eqsat._trace import Trace, cost_s, only, trace
 from eqsat.ir import IRModule
 from eqsat.rules import Rule
 
@@ -57,6 +58,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Milestone:
+    """The program after step `number` has the form of a sketch in its function `part`."""
+
+    sketch: str
+    part: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"sketch {self.sketch} is reached"
+
+
+@dataclass(frozen=True, slots=True)
 class Ablation:
     """The rules that matter.
 
@@ -89,19 +102,21 @@ class Explanation:
     formed.
 
     Attributes:
-        traces: the chain of each part of the module; for tools, it may change.
+        traces: the chain of each part of the module, for each sketch that guided its search one
+            and one for the last search; for tools, it may change.
     """
 
     def __init__(self, searches: Searches, rules: Mapping[str, Rule], progress: Progress) -> None:
         self._searches, self._rules, self._progress = searches, rules, progress
         self.traces: list[Trace] = []
         known: dict[int, Trace] = {}
-        for i, search in enumerate(searches.parts):
+        for i, part in enumerate(searches.parts):
             progress("trace", i / len(searches.parts))
-            found = known.get(id(search.snapshot))
-            if found is None:
-                found = known[id(search.snapshot)] = trace(search, searches.settings)
-            self.traces.append(replace(found, search=search))
+            for search in (*part.stages, part):
+                found = known.get(id(search.snapshot))
+                if found is None:
+                    found = known[id(search.snapshot)] = trace(search, searches.settings)
+                self.traces.append(replace(found, search=replace(search, function=part.function)))
 
     def __len__(self) -> int:
         return sum(len(t.steps) for t in self.traces)
@@ -109,7 +124,7 @@ class Explanation:
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """All steps, with estimates: a greedy extraction each."""
-        total = sum(t.estimate_s(0) for t in self.traces)
+        total = self.estimate_before_s
         found: list[Step] = []
         for t in self.traces:
             for i in range(1, len(t.steps) + 1):
@@ -148,10 +163,22 @@ class Explanation:
             t.rewrites[s.link.rule][1] for t in self.traces for s in t.steps if not s.repeats
         )
 
+    @cached_property
+    def sketches(self) -> tuple[Milestone, ...]:
+        """Where the chain comes to the forms that guided the search."""
+        found: list[Milestone] = []
+        number = 0
+        for t in self.traces:
+            number += len(t.steps)
+            if t.search.sketch:
+                found.append(Milestone(t.search.sketch.name, t.search.function.name, number))
+        return tuple(found)
+
     @property
     def estimate_before_s(self) -> float:
         """The estimated time of the program given, fused but not rewritten, in seconds."""
-        return sum(t.estimate_s(0) for t in self.traces)
+        first = {t.search.function.name: t for t in reversed(self.traces)}
+        return sum(t.estimate_s(0) for t in first.values())
 
     @property
     def estimate_s(self) -> float:
@@ -172,10 +199,13 @@ class Explanation:
         if not 0 <= number <= len(self):
             raise IndexError(f"program {number} of a chain of {len(self)} steps")
         functions = dict(self._searches.rest.functions)
+        begun: set[str] = set()
         for t in self.traces:
-            done = min(number, len(t.steps))
+            name, done = t.search.function.name, min(number, len(t.steps))
             number -= done
-            functions[t.search.function.name] = t.program(done)
+            if done or name not in begun:
+                functions[name] = t.program(done)
+                begun.add(name)
         return replace(self._searches.rest, functions=functions)
 
     def programs(self) -> Iterator[IRModule]:
@@ -208,33 +238,33 @@ class Explanation:
         The rules are dropped one after the other, those that gain least first; each try is a search
         of its own. The laws of a normal form stand for each other: at most one of them is left.
         """
-        every = RuleSets(self._searches.settings.rule_sets)
         gain = {g.rule: g.gain_s for g in self.gains}
         kept = set(self.rules)
-        full = self._cost_s(every, kept)
+        full = self._cost_s(kept)
         dropped: dict[str, float] = {}
         needed: dict[str, float] = {}
         for i, rule in enumerate(sorted(kept, key=lambda r: (gain.get(r, 0.0), r))):
             self._progress("ablation", i / len(self.rules))
-            without = self._cost_s(every, kept - {rule})
+            without = self._cost_s(kept - {rule})
             if without <= full * (1 + _TOLERANCE):
                 kept.remove(rule)
                 dropped[rule] = without
             else:
                 needed[rule] = without
         rules = tuple(sorted(kept, key=lambda r: (-needed[r], r)))
-        return Ablation(rules, self._cost_s(every, kept), full, dropped, needed)
+        return Ablation(rules, self._cost_s(kept), full, dropped, needed)
 
-    def _cost_s(self, every: RuleSets, rules: set[str]) -> float:
-        chosen = every.only(rules)
+    def _cost_s(self, rules: set[str]) -> float:
+        settings = self._searches.settings
+        settings = replace(settings, rule_sets=only(settings.rule_sets, rules))
+        searcher = Searcher(settings, mark=lambda _: None, report=lambda _, __: None)
         known: dict[int, float] = {}
-        total = 0.0
-        for t in self.traces:
-            key = id(t.search.snapshot)
+        for part in self._searches.parts:
+            key = id(part.snapshot)
             if key not in known:
-                known[key] = chosen.cost_s(t.search.function, t.search, t.settings)
-            total += known[key]
-        return total
+                _, start = searcher.guided(part.function, lambda _: None)
+                known[key] = cost_s(start, part, settings)
+        return sum(known[id(part.snapshot)] for part in self._searches.parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -243,6 +273,7 @@ class Explanation:
             "estimate_s": self.estimate_s,
             "rules": dict(self.rules),
             "gains": [asdict(g) for g in self.gains],
+            "sketches": [asdict(m) for m in self.sketches],
             "steps": [asdict(s) for s in self.steps],
         }
 
@@ -256,6 +287,7 @@ class Explanation:
         for s in shown:
             lines += ["", f"{s.number}. {_named(s)}  {_us(s.estimate_s)} ({-s.gain_s * 1e6:+.2f})"]
             lines += [f"   {s.value}", f"     {s.before}", f"   → {s.after}"]
+            lines += [f"   {m}" for m in self._milestones(s.number)]
         if left := len(self) - len(shown):
             lines += ["", f"… and {left} more steps; as_text(limit=None) shows them"]
         lines += ["", f"joined into kernels: {_us(self.estimate_s)}"]
@@ -264,6 +296,9 @@ class Explanation:
         width = max(map(len, self.rules), default=0)
         lines += [f"  {r:<{width}}  {n:>4}  {gain.get(r, '–'):>12}" for r, n in self._by_gain()]
         return "\n".join(lines)
+
+    def _milestones(self, number: int) -> list[Milestone]:
+        return [m for m in self.sketches if m.number == number]
 
     def _by_gain(self) -> list[tuple[str, int]]:
         gain = {g.rule: g.gain_s for g in self.gains}
@@ -276,7 +311,8 @@ class Explanation:
         """Return the chain as an HTML fragment: a curve of the estimate and a table."""
         rows = "".join(
             f"<tr><td>{s.number}</td><td>{escape(_named(s))}</td><td>{escape(s.value)}</td>"
-            f"<td><code>{escape(s.before)}</code><br>→ <code>{escape(s.after)}</code></td>"
+            f"<td><code>{escape(s.before)}</code><br>→ <code>{escape(s.after)}</code>"
+            f"{''.join(f'<br>{m}' for m in self._milestones(s.number))}</td>"
             f"<td>{s.numerics}</td><td>{_us(s.estimate_s)}</td>"
             f"<td>{s.gain_s * 1e6:+.2f} µs</td></tr>"
             for s in self.steps

@@ -64,10 +64,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rewrite that applies: the class of each variable and root, and what it builds."""
+    """A rewrite that applies: the class of each variable and root, and what it builds.
+
+    `nodes` has the class and e-node of each operator on the left side, operators before operands.
+    """
 
     rewrite: Rewrite
     classes: Mapping[str, ClassId]
+    nodes: tuple[tuple[ClassId, ENode], ...]
     roots: tuple[ClassId, ...]
     bindings: Bindings
     built: tuple[Built, ...]
@@ -81,6 +85,7 @@ class _State:
     attrs: dict[str, AttrValue] = field(default_factory=dict[str, AttrValue])
     shapes: dict[str, Shape] = field(default_factory=dict[str, Shape])
     known: dict[Term, ClassId] = field(default_factory=dict[Term, ClassId])
+    nodes: dict[Term, ENode] = field(default_factory=dict[Term, ENode])
     depth: int = 0
 
     def deeper(self) -> _State:
@@ -110,6 +115,10 @@ class Matcher:
         """Return a match with the first root at `place`, or the nearest miss."""
         return _Search(self, rewrite).run(place)
 
+    def matches(self, rewrite: Rewrite, place: ClassId) -> Iterator[Match]:
+        """Yield the matches with the first root at `place`."""
+        return _Search(self, rewrite).matches(place)
+
 
 def root_operator(term: Term) -> str:
     """Return what e-nodes that can match `term` are called."""
@@ -132,15 +141,17 @@ class _Search:
     def __post_init__(self) -> None:
         self._classes = self.matcher.classes
 
-    def run(self, place: ClassId) -> Match | Failure:
+    def matches(self, place: ClassId) -> Iterator[Match]:
         goals: list[_Goal] = [(self.rewrite.lhs[0], place)]
         goals += [(t, None) for t in self.rewrite.lhs[1:]]
         for state in self._solve(tuple(goals), _State()):
             found = self._guarded(state, place)
             if found is not None:
-                return found
-            if self.steps > MAX_STEPS:
-                break
+                yield found
+
+    def run(self, place: ClassId) -> Match | Failure:
+        for found in self.matches(place):
+            return found
         if self.steps > MAX_STEPS:
             return Failure("steps", f"given up after {MAX_STEPS} steps of matching", 0, place)
         assert self.nearest is not None
@@ -218,7 +229,8 @@ class _Search:
             self._fail(state, "operator", text, c)
         after = replace(state, known={**state.known, term: c}, depth=state.depth + 1)
         for node in nodes:
-            goals = self._goals(term, node, c, after)
+            chosen = replace(after, nodes={**after.nodes, term: node})
+            goals = self._goals(term, node, c, chosen)
             if goals is not None:
                 inner, bound = goals
                 yield from self._solve((*inner, *rest), bound)
@@ -294,10 +306,12 @@ class _Search:
         refused = refusal(self.rewrite, bindings)
         if refused is None:
             roots = tuple(state.known[t] for t in self.rewrite.lhs)
-            expected = tuple(self._classes[r].type for r in roots)
+            united = zip(roots, self.rewrite.rhs, strict=False)  # a sketch has nothing to unite
+            expected = tuple(self._classes[r].type for r, _ in united)
             outcome = why_not_built(self.rewrite, bindings, expected)
             if not isinstance(outcome, Refusal):
-                return Match(self.rewrite, state.classes, roots, bindings, outcome)
+                nodes = tuple((state.known[t], n) for t, n in state.nodes.items())
+                return Match(self.rewrite, state.classes, nodes, roots, bindings, outcome)
             refused = outcome
         known = f" ({self._values(refused)})" if refused.variables else ""
         depth = state.depth + refused.depth

@@ -88,9 +88,10 @@ def replayed(
     Raises:
         EqsatError: inputs are given for a module of several parts, or do not fit.
     """
-    if inputs and len(traces) != 1:
+    parts = {t.search.function.name for t in traces}
+    if inputs and len(parts) != 1:
         raise EqsatError(
-            f"the module has {len(traces)} parts, so replay takes random inputs for each; leave "
+            f"the module has {len(parts)} parts, so replay takes random inputs for each; leave "
             "`inputs` out"
         )
     errors: list[StepError] = []

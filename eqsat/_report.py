@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -47,6 +47,7 @@ class Report:
         num_nodes, num_classes: size of the e-graph.
         stop: why saturation stopped.
         num_parts: the straight-line parts of the program, over which all is summed.
+        sketches: the sketches that guided the search, with the number of parts that reached each.
     """
 
     num_operators: int
@@ -63,6 +64,7 @@ class Report:
     phases: tuple[PhaseTime, ...]
     gains: tuple[RuleGain, ...] = ()
     num_parts: int = 1
+    sketches: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @staticmethod
     def of(
@@ -72,6 +74,7 @@ class Report:
         after: Cover,
         operators: Counter[str],
         phases: tuple[PhaseTime, ...],
+        sketches: Sequence[str],
     ) -> Report:
         """Return the report of a saturation and the covers before and after it."""
         return Report(
@@ -87,6 +90,7 @@ class Report:
             matches=dict(saturation.matches),
             templates=dict(Counter(k.template for k in _launched(after))),
             phases=phases,
+            sketches=dict(Counter(sketches)),
         )
 
     @staticmethod
@@ -94,7 +98,9 @@ class Report:
         """Return the report of a module from those of its parts."""
         matches: Counter[str] = Counter()
         templates: Counter[str] = Counter()
+        sketches: Counter[str] = Counter()
         for r in reports:
+            sketches.update(r.sketches)
             matches.update(r.matches)
             templates.update(r.templates)
         total_s = sum(r.estimate_s for r in reports)
@@ -114,6 +120,7 @@ class Report:
             templates=dict(templates),
             phases=phases,
             num_parts=len(reports),
+            sketches=dict(sketches),
         )
 
     def with_gains(self, gains: tuple[RuleGain, ...]) -> Report:
@@ -145,6 +152,7 @@ class Report:
             ("proven gap", f"{self.gap:.2%}"),
             ("e-graph", f"{self.num_nodes} e-nodes in {self.num_classes} e-classes"),
             ("saturation stopped", self.stop),
+            *(("by sketch", f"{s} in {n} of the parts") for s, n in self.sketches.items()),
             *((f"time to {p.name}", f"{p.time_s:.2f} s") for p in self.phases),
         ]
 

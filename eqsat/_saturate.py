@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from eqsat._compile_rules import CompiledRule, Literals, operators, relevant
 from eqsat._encode import Program, encode
@@ -37,13 +38,24 @@ EXPLORE_ITERATIONS = 6
 # Up to so many e-nodes normal forms are looked at in every round, else when a phase has ended.
 SMALL = 400
 
-# What stops a phase, in the report: everything found, rounds used up, or a limit's name.
+# What stops a phase, in the report: everything found, rounds used up, a goal, or a limit's name.
 SATURATED = "saturated"
 ITERATIONS = "iterations"
+REACHED = "reached"
 
 
 # Called with the part of the work that is done, from 0 to 1, as far as the limits tell.
 Progress = Callable[[float], None]
+
+
+class Goal(Protocol):
+    """Ends a search: asked before each round in which all of its operators are there."""
+
+    operators: set[str]
+
+    def is_reached(self, snapshot: Snapshot) -> bool:
+        """Return whether the e-graph has what was looked for."""
+        ...
 
 
 def saturate(
@@ -55,10 +67,12 @@ def saturate(
     *,
     whole: bool = False,
     recorder: Recorder | None = None,
+    goal: Goal | None = None,
 ) -> tuple[Snapshot, SaturationReport]:
     """Return all equal forms of `function` that the rules find within the limits.
 
-    `whole` keeps what no output needs, too. A recorder is told all that makes terms equal.
+    `whole` keeps what no output needs, too. A recorder is told all that makes terms equal. The
+    search ends when a goal is reached.
 
     Raises:
         EncodeError: the function holds something that the e-graph cannot stand for.
@@ -74,12 +88,12 @@ def saturate(
             recorder.reads(program, words)
         engine = Engine(recorder)
         run = _Saturation(
-            words, program, rule_sets, limits or Limits(), progress, interrupt, engine
+            words, program, rule_sets, limits or Limits(), progress, interrupt, engine, goal
         )
         phases = run.phases(rule_sets)
         if recorder:
             recorder.rewrites = run.rewrite_names()
-        snapshot = freeze(run.engine.contents(), words, program, run.rule_names(), whole=whole)
+        snapshot = run.snapshot(whole=whole)
     report = SaturationReport(
         phases=tuple(phases),
         matches=run.matches(),
@@ -148,6 +162,7 @@ class _Saturation:
     progress: Progress | None
     interrupt: _Interrupt
     engine: Engine
+    goal: Goal | None = None
     literals: Literals = field(default_factory=Literals)
 
     def __post_init__(self) -> None:
@@ -187,9 +202,10 @@ class _Saturation:
                 self.engine.add_rule(self.rules[i].engine_rule)
                 del self._waiting[rewrite]
 
-    def rule_names(self) -> dict[int, str]:
-        laws = {i: law for law, i in self._law_index.items()}
-        return {**{i: rule.name for i, rule in self.rules.items()}, **laws}
+    def snapshot(self, *, whole: bool = False) -> Snapshot:
+        """Return the e-graph as it stands."""
+        names = {i: rule for i, (_, rule) in self.rewrite_names().items()}
+        return freeze(self.engine.contents(), self.words, self.program, names, whole=whole)
 
     def rewrite_names(self) -> dict[int, tuple[str, str]]:
         """Return the names of rewrite and rule of each rule of the engine."""
@@ -243,7 +259,7 @@ class _Saturation:
         rests = {i: _Rest() for i in rules}
         stop, done = ITERATIONS, 0
         while done < iterations:
-            stop = self._exceeded() or self._iterate(rules, rests, done)
+            stop = self._exceeded() or self._reached() or self._iterate(rules, rests, done)
             is_due = stop == SATURATED or (not stop and self._is_small())
             if is_due and self._normalize():
                 stop = ""
@@ -260,6 +276,12 @@ class _Saturation:
             time_s=time.perf_counter() - start_s,
             stop=stop,
         )
+
+    def _reached(self) -> str:
+        goal = self.goal
+        if not goal or not goal.operators <= self.words.operators(self.engine.present()):
+            return ""
+        return REACHED if goal.is_reached(self.snapshot()) else ""
 
     def _is_small(self) -> bool:
         return self.engine.num_nodes() <= SMALL

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from eqsat._decode import decode
 from eqsat._explain import rules_used, without_rule
+from eqsat._guide import Miss, SketchError, SketchGoal
 from eqsat._limits import Limits, SaturationReport
+from eqsat._record import Recorder
 from eqsat._report import PhaseTime, Report, RuleGain
 from eqsat._saturate import saturate
 from eqsat._snapshot import Cover, Snapshot
+from eqsat._states import States, cover_terms
 from eqsat.extract import DeviceProfile, Sizes, extract, input_cover, variants
 from eqsat.ir import (
     REQUIRES,
@@ -42,7 +45,7 @@ from eqsat.ir import (
 )
 from eqsat.lowering import PART, outline, structural_key
 from eqsat.lowering import is_native_call as has_native_code
-from eqsat.rules import RuleSet
+from eqsat.rules import RuleSet, Sketch
 from eqsat.shapes import Equal, Facts
 
 # The part of the time that a search gets, however long those before it took.
@@ -54,7 +57,14 @@ _OPAQUE = frozenset({"call_tir", "call_tir_with_grad", "call_dps_packed", "call_
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What is kept of one saturation: enough to extract again."""
+    """What is kept of one saturation: enough to extract again.
+
+    Attributes:
+        function: the part of the program that is optimized.
+        start: the program that the saturation began with: `function`, or what `stages` led to.
+        sketch: the form that `cover` was chosen for; None: the cheapest of all.
+        stages: the searches before, each for a sketch.
+    """
 
     snapshot: Snapshot
     saturation: SaturationReport
@@ -64,6 +74,9 @@ class Search:
     cover: Cover
     function: Function
     requires: tuple[Equal, ...]
+    start: Function
+    sketch: Sketch | None = None
+    stages: tuple[Search, ...] = ()
 
     def function_of(
         self, cover: Cover, others: Mapping[str, Function | PrimFunc]
@@ -98,6 +111,7 @@ class Search:
             after=self.cover,
             operators=_operator_counts(self.function),
             phases=(),
+            sketches=[s.sketch.name for s in self.stages if s.sketch],
         )
 
 
@@ -213,7 +227,10 @@ def _cheapest(choices: Sequence[Sequence[Cover]], k: int) -> list[list[Cover]]:
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """How to search; `whole` keeps what no output needs in the snapshots."""
+    """How to search; `whole` keeps what no output needs in the snapshots.
+
+    `sketches` are forms on the way, in order: the search goes on from a program that has one.
+    """
 
     rule_sets: tuple[RuleSet, ...]
     facts: Facts
@@ -221,6 +238,7 @@ class Settings:
     dims: Mapping[str, int]
     profile: Callable[[], DeviceProfile]
     whole: bool = False
+    sketches: tuple[Sketch, ...] = ()
 
 
 def outlined_module(module: IRModule) -> tuple[IRModule, list[str]]:
@@ -290,6 +308,7 @@ class Searcher:
     mark: Callable[[str], None]
     report: Callable[[str, float], None]
     _found: dict[object, Search] = field(default_factory=dict[object, Search])
+    _misses: list[Miss] = field(default_factory=list[Miss])
     _spent_s: float = 0.0
 
     def run(self, module: IRModule) -> Searches:
@@ -297,12 +316,27 @@ class Searcher:
 
         Raises:
             EncodeError: a part holds something that the e-graph cannot stand for.
+            SketchError: a sketch is reached in no part.
         """
         rest, names = outlined_module(module)
         parts: list[Search] = []
         for k, name in enumerate(names):
             parts.append(self._search(rest, name, k, len(names)))
+        self._check_sketches(parts)
         return Searches(rest, tuple(parts), self.settings)
+
+    def _check_sketches(self, parts: Sequence[Search]) -> None:
+        reached = {stage.sketch for part in parts for stage in part.stages}
+        for sketch in self.settings.sketches:
+            if sketch in reached:
+                continue
+            misses = [m for m in self._misses if m.sketch is sketch]
+            nearest = max(misses, key=lambda m: m.depth).text if misses else "there is no part"
+            raise SketchError(
+                f"no program that was found has the form of sketch {sketch.name}, {sketch}: "
+                f"{nearest}; state a form in between as a sketch before it, add rules that lead "
+                "there, or raise the limits"
+            )
 
     def _search(self, module: IRModule, name: str, number: int, count: int) -> Search:
         function = module.relax_function(name)
@@ -316,9 +350,10 @@ class Searcher:
             return lambda done: self.report(what, (number + done) / count)
 
         settings = self.settings
+        stages, start = self.guided(function, progress("guide"))
         self.report("saturate", number / count)
         snapshot, saturation = saturate(
-            function,
+            start,
             settings.rule_sets,
             settings.facts,
             self._limits(),
@@ -332,11 +367,74 @@ class Searcher:
         sizes = Sizes.of(snapshot, settings.dims)
         self.report("extract", number / count)
         cover = extract(snapshot, profile, sizes, progress=progress("extract"))
-        before = input_cover(snapshot, profile, sizes)
+        before = stages[0].before if stages else input_cover(snapshot, profile, sizes)
         self.mark("extract")
-        found = Search(snapshot, saturation, profile, sizes, before, cover, function, requires)
+        found = Search(
+            snapshot=snapshot,
+            saturation=saturation,
+            profile=profile,
+            sizes=sizes,
+            before=before,
+            cover=cover,
+            function=function,
+            requires=requires,
+            start=start,
+            stages=tuple(stages),
+        )
         self._found[key] = found
         return found
+
+    def guided(
+        self, function: Function, tell: Callable[[float], None]
+    ) -> tuple[list[Search], Function]:
+        """Return a search for each sketch that is reached, and the program to start from then."""
+        stages: list[Search] = []
+        start = function
+        for i, sketch in enumerate(self.settings.sketches):
+            tell(i / len(self.settings.sketches))
+            reached = self._stage(function, start, sketch)
+            self.mark("guide")
+            if reached is not None:
+                stages.append(reached[0])
+                start = reached[1]
+        return stages, start
+
+    def _stage(
+        self, function: Function, start: Function, sketch: Sketch
+    ) -> tuple[Search, Function] | None:
+        """Return a search that ends with the cheapest program of a form, and that program."""
+        settings = self.settings
+        profile = settings.profile()
+        goal, recorder = SketchGoal(sketch, profile, settings.dims), Recorder()
+        limits = self._limits()
+        everything, saturation = saturate(
+            start, settings.rule_sets, settings.facts, limits, recorder=recorder, goal=goal
+        )
+        self._spent_s += saturation.time_s
+        if not goal.is_reached(everything):
+            self._misses.append(goal.miss(everything, saturation.stop))
+            return None
+        assert goal.found is not None
+        snapshot, cover = goal.found
+        sizes = Sizes.of(snapshot, settings.dims)
+        found = Search(
+            snapshot=snapshot,
+            saturation=saturation,
+            profile=profile,
+            sizes=sizes,
+            before=self._as_given(function, profile),
+            cover=cover,
+            function=function,
+            requires=(),
+            start=start,
+            sketch=sketch,
+        )
+        outputs = cover_terms(snapshot, cover, recorder.proofs, recorder.words)
+        return found, States(start, recorder).function(outputs)
+
+    def _as_given(self, function: Function, profile: DeviceProfile) -> Cover:
+        snapshot, _ = saturate(function, (), self.settings.facts)
+        return input_cover(snapshot, profile, Sizes.of(snapshot, self.settings.dims))
 
     def _limits(self) -> Limits:
         """Return the limits of the next part: the time is one budget, of which each gets some."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from eqsat._chain import ChainStep, chain
+from eqsat._guide import SketchGoal
 from eqsat._proofs import TermId
 from eqsat._record import Recorder
 from eqsat._saturate import saturate
@@ -29,7 +30,7 @@ class ExplainError(EqsatError):
 
 @dataclass(eq=False)
 class Trace:
-    """The chain of one part.
+    """The chain of one search.
 
     Attributes:
         start: the terms of the results of the program as given.
@@ -54,35 +55,29 @@ class Trace:
     def estimate_s(self, number: int) -> float:
         """Return the estimated time of the program after so many steps, fused, in seconds."""
         if number not in self._estimates:
-            alone = RuleSets(()).cost_s(self.program(number), self.search, self.settings)
-            self._estimates[number] = alone
+            as_it_is = replace(self.settings, rule_sets=())
+            self._estimates[number] = cost_s(self.program(number), self.search, as_it_is)
         return self._estimates[number]
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSets:
-    """Rule sets by which a part may be optimized."""
+def only(rule_sets: Sequence[RuleSet], rules: Set[str]) -> tuple[RuleSet, ...]:
+    """Return these sets with no rules but those named.
 
-    rule_sets: tuple[RuleSet, ...]
+    A normal form needs all its laws: it stays as long as one of them is named.
+    """
+    named = [(s, [r for r in s.rules if r.name in rules]) for s in rule_sets]
+    return tuple(
+        s if s.phase is Phase.NORMAL_FORM else replace(s, rules=found)
+        for s, found in named
+        if found
+    )
 
-    def only(self, rules: set[str]) -> RuleSets:
-        """Return these sets with no rules but those named.
 
-        A normal form needs all its laws: it stays as long as one of them is named.
-        """
-        named = [(s, [r for r in s.rules if r.name in rules]) for s in self.rule_sets]
-        kept = (
-            s if s.phase is Phase.NORMAL_FORM else replace(s, rules=found)
-            for s, found in named
-            if found
-        )
-        return RuleSets(tuple(kept))
-
-    def cost_s(self, function: Function, search: Search, settings: Settings) -> float:
-        """Return the estimated time of the best program found, extracted greedily, in seconds."""
-        snapshot, _ = saturate(function, self.rule_sets, settings.facts, settings.limits)
-        sizes = Sizes.of(snapshot, settings.dims)
-        return extract(snapshot, search.profile, sizes, time_limit_s=0.0).time_s
+def cost_s(function: Function, search: Search, settings: Settings) -> float:
+    """Return the estimated time of the best program found, extracted greedily, in seconds."""
+    snapshot, _ = saturate(function, settings.rule_sets, settings.facts, settings.limits)
+    sizes = Sizes.of(snapshot, settings.dims)
+    return extract(snapshot, search.profile, sizes, time_limit_s=0.0).time_s
 
 
 def trace(search: Search, settings: Settings) -> Trace:
@@ -95,15 +90,16 @@ def trace(search: Search, settings: Settings) -> Trace:
     """
     recorder = Recorder()
     limits = replace(settings.limits, time_s=_MORE_TIME * settings.limits.time_s)
-    saturate(search.function, settings.rule_sets, settings.facts, limits, recorder=recorder)
-    states = States(search.function, recorder)
+    goal = search.sketch and SketchGoal(search.sketch, search.profile, settings.dims)
+    saturate(search.start, settings.rule_sets, settings.facts, limits, recorder=recorder, goal=goal)
+    states = States(search.start, recorder)
     start = tuple(recorder.program_terms[i] for i in recorder.program.outputs)
-    goal = cover_terms(search.snapshot, search.cover, recorder.proofs, recorder.words)
+    end = cover_terms(search.snapshot, search.cover, recorder.proofs, recorder.words)
     leader = recorder.proofs.leader
-    if any(leader(a) != leader(b) for a, b in zip(start, goal, strict=True)):
+    if any(leader(a) != leader(b) for a, b in zip(start, end, strict=True)):
         raise ExplainError(
             f"the search for {search.function.name} ended by a limit and found other programs when "
             "it was repeated; optimize with larger limits: limits=eqsat.Limits(time_s=60)"
         )
-    steps = chain(recorder.proofs, start, goal)
+    steps = chain(recorder.proofs, start, end)
     return Trace(search, settings, states, start, steps, recorder.rewrites)

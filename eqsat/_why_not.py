@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eqsat._api import rule_sets_of, searched
-from eqsat._explain import restricted
+from eqsat._explain import is_whole, restricted
 from eqsat._match import Failure, Match, Matcher, root_operator, shown
 from eqsat._saturate import saturate
 from eqsat._snapshot import CONSTANT, TUPLE_GET_ITEM, ENode, OperandRef, ShapeOperand, Snapshot
@@ -282,7 +282,7 @@ class _Diagnosis:
         kept = {c: holder.nodes for c, holder in snapshot.classes.items()}
         kept.update({c: (node,) for c, node in chosen})
         forced = restricted(snapshot, kept)
-        if not all(forced.classes.get(c) and forced.classes[c].nodes for c in snapshot.outputs):
+        if not is_whole(forced):
             return place("costs more", f"{what}, but it needs the value itself")
         best = extract(snapshot, self.search.profile, self.search.sizes, time_limit_s=0.0).time_s
         cost_s = extract(forced, self.search.profile, self.search.sizes, time_limit_s=0.0).time_s

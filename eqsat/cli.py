@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
 def _model_command(commands: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=summary)
     _add_model_arguments(command)
+    command.add_argument(
+        "--sketches", action="append", default=[], metavar="FILE", type=Path,
+        help="a Python file with sketches that guide the search, in order (repeatable)",
+    )  # fmt: skip
     command.set_defaults(run=run)
     return command
 
@@ -227,7 +231,12 @@ def _optimized(args: argparse.Namespace) -> Any:
     rules = [*eqsat.default_rules(), *args.rules] if args.rules else None
     with shown_progress(f"optimizing {args.model.name}") as progress:
         return eqsat.optimize(
-            module, rules=rules, dims=dict(args.dim), num_threads=args.threads, progress=progress
+            module,
+            rules=rules,
+            sketches=args.sketches,
+            dims=dict(args.dim),
+            num_threads=args.threads,
+            progress=progress,
         )
 
 

@@ -31,6 +31,7 @@ from eqsat.rules._library import (
     SHIPPED_RULE_SETS,
     all_rules,
     load_rules,
+    load_sketches,
 )
 from eqsat.rules._markdown import rules_markdown
 from eqsat.rules._predicates import (
@@ -61,8 +62,10 @@ from eqsat.rules._rule import (
     Rewrite,
     Rule,
     RuleSet,
+    Sketch,
     predicate,
     profit,
+    sketch,
     types_agree,
 )
 from eqsat.rules._terms import (
@@ -132,6 +135,7 @@ __all__ = [
     "ShapeSpec",
     "ShapeVar",
     "Sides",
+    "Sketch",
     "Spec",
     "StrAttr",
     "Tensor",
@@ -149,6 +153,7 @@ __all__ = [
     "half_precision",
     "is_constant",
     "load_rules",
+    "load_sketches",
     "mixed_precision",
     "ops",
     "predicate",
@@ -159,6 +164,7 @@ __all__ = [
     "resolve",
     "rules_markdown",
     "same_shape",
+    "sketch",
     "subterms",
     "tensor",
     "types_agree",

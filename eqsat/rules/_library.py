@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import traceback
 from pathlib import Path
+from typing import Any
 
-from eqsat.rules._rule import Rule, RuleSet
+from eqsat.rules._rule import Rule, RuleSet, Sketch
 from eqsat.rules._terms import RuleError
 from eqsat.rules.algebra import algebra, constants
 from eqsat.rules.approximate import approximate
@@ -110,13 +111,40 @@ def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
     Raises:
         RuleError: the file is missing, fails, or defines no rule set.
     """
-    file = Path(path)
     if named := tuple(s for s in OPTIONAL_RULE_SETS if s.name == str(path)):
         return named
-    spec = importlib.util.spec_from_file_location(f"eqsat_rules_{file.stem}", file)
-    if not file.is_file() or spec is None or spec.loader is None:
+    if not Path(path).is_file():
         names = ", ".join(s.name for s in OPTIONAL_RULE_SETS)
-        raise RuleError(f"no Python file with rules at {file}; the sets with a name are {names}")
+        raise RuleError(f"no Python file with rules at {path}; the sets with a name are {names}")
+    shipped = {id(s) for s in SHIPPED_RULE_SETS}
+    found = (v for v in _run_file(Path(path)).values() if isinstance(v, RuleSet))
+    own = tuple(s for s in found if id(s) not in shipped)
+    if not own:
+        raise RuleError(
+            f'{path} defines no RuleSet; write mine = RuleSet("mine") and @mine.rule(...)'
+        )
+    return own
+
+
+def load_sketches(path: str | Path) -> tuple[Sketch, ...]:
+    """Run a Python file and return the sketches it defines at module level, in order.
+
+    Raises:
+        RuleError: the file is missing, fails, or defines no sketch.
+    """
+    if not Path(path).is_file():
+        raise RuleError(f"no Python file with sketches at {path}")
+    found = tuple(v for v in _run_file(Path(path)).values() if isinstance(v, Sketch))
+    if not found:
+        raise RuleError(f"{path} defines no sketch; write @sketch() above a function")
+    return found
+
+
+def _run_file(file: Path) -> dict[str, Any]:
+    """Run a Python file and return what it defines at module level."""
+    spec = importlib.util.spec_from_file_location(f"eqsat_rules_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise RuleError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -125,11 +153,4 @@ def load_rules(path: str | Path) -> tuple[RuleSet, ...]:
     except Exception as error:  # whatever a user's file may raise
         line = _line_of(error, file)
         raise RuleError(f"{file}{line}: {type(error).__name__}: {error}") from error
-    found = tuple(v for v in vars(module).values() if isinstance(v, RuleSet))
-    shipped = {id(s) for s in SHIPPED_RULE_SETS}
-    own = tuple(s for s in found if id(s) not in shipped)
-    if not own:
-        raise RuleError(
-            f'{file} defines no RuleSet; write mine = RuleSet("mine") and @mine.rule(...)'
-        )
-    return own
+    return vars(module)

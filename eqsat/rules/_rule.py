@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any, cast, get_type_hints
+from typing import Any, ClassVar, cast, get_type_hints
 
 from eqsat.ir import Numerics
 from eqsat.rules._language import (
@@ -174,6 +174,8 @@ class Rule:
     ordered: tuple[str, ...] = ()
     accuracy: Accuracy | None = None
 
+    _kind: ClassVar[str] = "rule"
+
     @cached_property
     def specs(self) -> dict[str, Spec]:
         """The variables in order, with their constraints."""
@@ -188,8 +190,8 @@ class Rule:
             if isinstance(each, (TensorSpec, NumberSpec, AttrSpec, ShapeSpec)):
                 return each
         raise RuleError(
-            f"rule {self.name}: annotate {name} with a pattern type such as Tensor, Number, "
-            f'IntAttr, Dims or Annotated[Pattern, tensor("m k")]'
+            f"{self._kind} {self.name}: annotate {name} with a pattern type such as Tensor, "
+            f'Number, IntAttr, Dims or Annotated[Pattern, tensor("m k")]'
         )
 
     @cached_property
@@ -199,31 +201,38 @@ class Rule:
         Raises:
             RuleError: the function is no rule; the message says what is wrong.
         """
-        try:
-            returned = self.fn(*(_proxy(name, spec) for name, spec in self.specs.items()))
-        except EqsatError as error:
-            error.add_note(f"in rule {self.name}")
-            raise
+        returned = self._traced()
         if not isinstance(returned, tuple) or len(cast("tuple[object, ...]", returned)) != 2:
-            raise RuleError(f"rule {self.name} must return (lhs, rhs), got {returned!r}")
+            raise RuleError(f"{self._kind} {self.name} must return (lhs, rhs), got {returned!r}")
         lhs, rhs = map(_side, cast("Sides", returned))
         self._check(lhs, rhs)
         if self.both_ways:
             self._check(rhs, lhs)
         return lhs, rhs
 
+    def _traced(self) -> Any:
+        try:
+            return self.fn(*(_proxy(name, spec) for name, spec in self.specs.items()))
+        except EqsatError as error:
+            error.add_note(f"in {self._kind} {self.name}")
+            raise
+
     def _check(self, lhs: tuple[Term, ...], rhs: tuple[Term, ...]) -> None:
         if len(lhs) != len(rhs):
             raise RuleError(
-                f"rule {self.name}: {len(lhs)} outputs on the left, {len(rhs)} on the right"
+                f"{self._kind} {self.name}: {len(lhs)} outputs on the left, {len(rhs)} on the right"
             )
         if lhs == rhs:
-            raise RuleError(f"rule {self.name}: both sides are the same term")
+            raise RuleError(f"{self._kind} {self.name}: both sides are the same term")
+        self._check_left(lhs, rhs)
+
+    def _check_left(self, lhs: tuple[Term, ...], rhs: tuple[Term, ...]) -> None:
+        """Check that the left side can be matched, and binds all that is used."""
         for term in lhs:
             if isinstance(term, (PatVar, NumberLit)):
-                raise RuleError(f"rule {self.name}: {term} alone matches everything")
+                raise RuleError(f"{self._kind} {self.name}: {term} alone matches everything")
             for c in computed(term):
-                raise RuleError(f"rule {self.name}: {c} cannot be matched, only built")
+                raise RuleError(f"{self._kind} {self.name}: {c} cannot be matched, only built")
         bound = set[str]().union(*(bound_names(t) for t in lhs))
         used = set[str]().union(
             *(bound_names(t) for t in rhs),
@@ -233,7 +242,7 @@ class Rule:
         )
         if missing := used - bound:
             raise RuleError(
-                f"rule {self.name}: {', '.join(sorted(missing))} not bound by the left side"
+                f"{self._kind} {self.name}: {', '.join(sorted(missing))} not bound by the left side"
             )
 
     @cached_property
@@ -269,6 +278,51 @@ class Rule:
     def __str__(self) -> str:
         lhs, rhs = self.sides
         return f"{_joined(lhs)} {'=' if self.both_ways else '→'} {_joined(rhs)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch(Rule):
+    """A form that some value of a program is to get, to guide a search: a rule's left side alone.
+
+    Its variables are holes: whatever fits the annotations and the conditions may stand there.
+    """
+
+    _kind: ClassVar[str] = "sketch"
+
+    @cached_property
+    def sides(self) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+        """The form, and nothing on the right.
+
+        Raises:
+            RuleError: the function is no sketch; the message says what is wrong.
+        """
+        returned = self._traced()
+        if not isinstance(returned, Pattern):
+            raise RuleError(f"sketch {self.name} must return one value, got {returned!r}")
+        lhs = _side(returned)
+        self._check_left(lhs, ())
+        return lhs, ()
+
+    def __str__(self) -> str:
+        return _joined(self.sides[0])
+
+
+def sketch(*, when: Sequence[Condition] = ()) -> Callable[[Callable[..., Pattern]], Sketch]:
+    """Make the decorated function a sketch.
+
+    Args:
+        when: conditions on what its variables stand for, all of which must hold.
+
+    Raises:
+        RuleError: the function is no sketch; the message says what is wrong.
+    """
+
+    def make(fn: Callable[..., Pattern]) -> Sketch:
+        made = Sketch(fn.__name__, fn, EXACT, source="", when=tuple(when))
+        _ = made.sides
+        return made
+
+    return make
 
 
 def _side(side: Operand | tuple[Operand, ...]) -> tuple[Term, ...]:
