@@ -38,16 +38,17 @@ def extract(
 ) -> Cover:
     """Return the cheapest cover found: never dearer than the program itself, fused or not.
 
+    The choice among the candidates that were grown takes about `time_limit_s` at most.
+
     Raises:
         ExtractError: an output cannot be computed, or what must stand in memory is no tensor.
         ShapeError: a symbol has no representative size.
     """
-    start_s = time.perf_counter()
     tell = progress or _silent
     tell(0.0)
     graph = prepare(snapshot, profile, sizes)
     segments = split(CandidateGrower(graph).run(), graph.outputs)
-    solver = _Solver(start_s + time_limit_s)
+    solver = _Solver(time.perf_counter() + time_limit_s)
     solutions: dict[int, Solution] = {}
     # The small ones first, so that a large one cannot take their time.
     for i in sorted(range(len(segments)), key=lambda i: segments[i].num_options):

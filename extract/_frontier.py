@@ -5,6 +5,9 @@ classes are needed, so of all choices that need the same ones the cheapest is en
 best sets alone gives a cover; merging the others, so that they need only what all of them need,
 gives a bound. Where neither was necessary, the cover is optimal.
 
+Between two layers of a network few sets are left. A layer that starts from the same sets as an
+equal one before it ends with the same sets too, so equal layers are settled once.
+
 Source: Bergman, Cire, van Hoeve, Hooker, Decision Diagrams for Optimization, 2016 (restricted and
 relaxed diagrams).
 """
@@ -16,22 +19,41 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
 
-from eqsat.extract._greedy import Choice
+from eqsat.extract._greedy import Choice, time_s
 from eqsat.extract._segments import Segment
 
-# Comparing every pair of sets would take longer than carrying those that a few best ones beat.
-_COMPARED = 128
+# Comparing every pair of sets would take longer than carrying those that the best ones beat.
+_COMPARED = 1024
 
 # What a pass keeps after it has looked at as many sets as it may.
 _LAST_WIDTH = 32
 # So many times what a pass keeps is compared at most.
 _TRIMMED = 8
 
-_Link = tuple["_Link", int, int] | None
-"""The choices made: those before, a class and its option."""
+# Where no more sets than this are left a block ends.
+_NARROW = 16
+# Times are whole numbers, so that their sums are the same in every layer.
+_UNIT_S = 1e-15
 
-_States = dict[int, tuple[float, _Link]]
-"""Needed classes, as bits → the least time that leads there, and by which choices."""
+_Link = tuple["_Link", int, int] | int
+"""The choices made in a block: those before, a step and its option; first the set it came from."""
+
+_States = dict[int, tuple[int, _Link]]
+"""Needed classes, as bits → the least time that leads there, and by which choices.
+
+The roots are needed in any case and have no bits.
+"""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Block:
+    """Steps `start` up to `end`, and the sets that are left then; times count from the start."""
+
+    start: int
+    end: int
+    states: _States
+    is_exact: bool
+    num_states: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,60 +75,110 @@ class Frontier:
         count = len(self._order)
         # The next to be settled is the highest bit: sets near in value have the near future alike.
         bit = {c: 1 << count - 1 - i for i, c in enumerate(self._order)}
-        self._start = sum(bit[r] for r in segment.roots)
-        self._options: list[list[tuple[int, float, int]]] = []
+        roots = set(segment.roots)
+        bit.update(dict.fromkeys(roots, 0))
+        self._is_root = [c in roots for c in self._order]
+        self._options: list[list[tuple[int, int, int]]] = []
         for c in self._order:
             rows = zip(segment.needs[c], segment.options[c], strict=True)
             self._options.append(
-                [(sum(bit[x] for x in needs), o.time_s, i) for i, (needs, o) in enumerate(rows)]
+                [
+                    (sum(bit[x] for x in needs), round(o.time_s / _UNIT_S), i)
+                    for i, (needs, o) in enumerate(rows)
+                ]
             )
         self._least = [min(t for _, t, _ in options) for options in self._options]
+        # Steps are equal that do the same relative to where they stand.
+        numbers: dict[object, int] = {}
+        self._kind = [
+            numbers.setdefault((root, tuple((n << step, t) for n, t, _ in options)), len(numbers))
+            for step, (root, options) in enumerate(zip(self._is_root, self._options, strict=True))
+        ]
 
     def cover(self, width: int, max_states: int) -> Found:
         """Return the best cover among those that a pass keeping `width` sets comes upon.
 
         After `max_states` sets in all it goes on with few.
         """
-        states: _States = {self._start: (0.0, None)}
-        is_exact, total = True, 0
-        for step in range(len(self._order)):
+        known: dict[object, _Block] = {}
+        passed: list[tuple[int, _Block]] = []
+        least: dict[int, int] = {0: 0}
+        step = total = 0
+        while step < len(self._order):
+            first = min(least.values())
+            key = frozenset((m << step, t - first) for m, t in least.items())
+            block = known.get(key)
+            if block is None or not self._repeats(block, step):
+                states: _States = {m: (t - first, m) for m, t in least.items()}
+                block = known[key] = self._block(states, step, width, max_states - total)
+                total += block.num_states
+            shift = step - block.start
+            passed.append((shift, block))
+            least = {m >> shift: first + t for m, (t, _) in block.states.items()}
+            step += block.end - block.start
+        choice = self._choice(passed)
+        is_exact = all(block.is_exact for _, block in passed)
+        return Found(choice, time_s(self._segment, choice), is_exact, total)
+
+    def _repeats(self, block: _Block, step: int) -> bool:
+        """Tell whether the steps from `step` on are those of the block."""
+        end = step + block.end - block.start
+        return self._kind[step:end] == self._kind[block.start : block.end]
+
+    def _block(self, states: _States, start: int, width: int, max_states: int) -> _Block:
+        """Return the block from `start` to where few sets are left."""
+        step, total, is_exact = start, 0, True
+        narrow = min(_NARROW, width)
+        while step < len(self._order) and (step == start or len(states) > narrow):
             states = self._settled(states, step)
+            step += 1
             total += len(states)
             if total > max_states:
                 width = min(width, _LAST_WIDTH)
-            if len(states) > width:
+            if len(states) > narrow:
                 few = _undominated(self._best(states, _TRIMMED * width))
                 is_exact = is_exact and len(states) <= _TRIMMED * width and len(few) <= width
                 states = self._best(few, width)
-        time_s, link = states[0]
-        return Found(_choice(link), time_s, is_exact, total)
+        return _Block(start, step, states, is_exact, total)
+
+    def _choice(self, passed: Sequence[tuple[int, _Block]]) -> Choice:
+        """Return the choice that led through the blocks, each moved on by some steps."""
+        choice: Choice = {}
+        mask = 0
+        for shift, block in reversed(passed):
+            _, link = block.states[mask << shift]
+            while isinstance(link, tuple):
+                link, step, i = link
+                choice[self._order[step + shift]] = i
+            mask = link >> shift
+        return dict(sorted(choice.items()))
 
     def bound_s(self, width: int, known_s: float) -> float:
         """Return a time that no cover beats; a cover of `known_s` is known."""
-        states: _States = {self._start: (0.0, None)}
+        states: _States = {0: (0, 0)}
         for step in range(len(self._order)):
             states = self._settled(states, step, with_links=False)
-            states = {m: s for m, s in states.items() if s[0] <= known_s}
+            states = {m: s for m, s in states.items() if s[0] * _UNIT_S <= known_s}
             if len(states) > width:
                 states = self._merged(_undominated(states), width)
-        return min((g for g, _ in states.values()), default=known_s)
+        return min((t * _UNIT_S for t, _ in states.values()), default=known_s)
 
     def _settled(self, states: _States, step: int, *, with_links: bool = True) -> _States:
         """Return the sets after those that need the class of `step` write it in each way."""
-        c = self._order[step]
         bit = 1 << len(self._order) - 1 - step
+        is_root = self._is_root[step]
         new: _States = {}
-        for mask, (g, link) in states.items():
-            if not mask & bit:
-                if mask not in new or g < new[mask][0]:
-                    new[mask] = (g, link)
+        for mask, (total, link) in states.items():
+            if not (is_root or mask & bit):
+                if mask not in new or total < new[mask][0]:
+                    new[mask] = (total, link)
                 continue
-            rest = mask ^ bit
-            for needs, time_s, i in self._options[step]:
+            rest = mask & ~bit
+            for needs, time, i in self._options[step]:
                 following = rest | needs
-                reached = g + time_s
+                reached = total + time
                 if following not in new or reached < new[following][0]:
-                    new[following] = (reached, (link, c, i) if with_links else None)
+                    new[following] = (reached, (link, step, i) if with_links else 0)
         return new
 
     def _best(self, states: _States, width: int) -> _States:
@@ -115,7 +187,7 @@ class Frontier:
             return states
         return dict(nsmallest(width, states.items(), key=lambda kv: (self._estimate(kv), kv[0])))
 
-    def _estimate(self, item: tuple[int, tuple[float, _Link]]) -> float:
+    def _estimate(self, item: tuple[int, tuple[int, _Link]]) -> int:
         mask, (total, _) = item
         last = len(self._order) - 1
         while mask:
@@ -137,16 +209,8 @@ class Frontier:
             for m in group:
                 common &= m
             if common not in kept or least < kept[common][0]:
-                kept[common] = (least, None)
+                kept[common] = (least, 0)
         return kept
-
-
-def _choice(link: _Link) -> Choice:
-    choice: Choice = {}
-    while link is not None:
-        link, c, i = link
-        choice[c] = i
-    return dict(sorted(choice.items()))
 
 
 def _undominated(states: _States) -> _States:
