@@ -115,7 +115,7 @@ def as_array(p: Parameter, value: Any) -> NDArray[Any]:
     if array.ndim != p.type.ndim and p.type.ndim >= 0:
         _refuse(p, array, f"rank {array.ndim}")
     if not (array.flags.c_contiguous and array.flags.aligned):
-        array = np.ascontiguousarray(array).copy()
+        array = np.array(array, order="C")
     return array
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.backends._binding import arrange, as_array
+from eqsat.backends._call import Arena
+from eqsat.backends._entry import entry
 from eqsat.backends._errors import RuntimeCheckError
-from eqsat.backends._native import Arena, Code, NativeCode
-from eqsat.backends._profile import KernelTime, Profile
+from eqsat.backends._native import Code, NativeCode
+from eqsat.backends._profile import KernelTime, Profile, taken_s
 from eqsat.backends._text import TextKind, program_text
 from eqsat.lowering import NativeProgram
 from eqsat.shapes import evaluate
@@ -30,8 +28,8 @@ class Executable:
         self.num_threads = num_threads
         self._native = NativeCode(program, code, num_threads)
         self._params = self._native.params
-        self._lock, self._pid = threading.Lock(), os.getpid()
         self._arena = Arena()
+        self._run = entry(self._native, self._arena)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -61,22 +59,21 @@ class Executable:
         Raises:
             RuntimeCheckError: the arguments do not fit; the message names the argument.
         """
-        outputs, _ = self._call(args, kwargs, None)
-        return outputs
+        return self._run(*args, **kwargs)
 
     def profile(self, /, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
         """Return the time of each kernel: the least over `repeat` calls, after one to warm up."""
-        launches = self.program.launches
-        best: NDArray[np.float64] | None = None
-        env: Mapping[str, int] = {}
-        self._call(args, kwargs, None)
+        native, launches = self._native, self.program.launches
+        arrays, _ = native.arguments(args, kwargs)
+        env = native.env(arrays)
+        stamps = np.zeros((len(launches) + 1, 2), np.int64)
+        run = entry(native, self._arena, stamps=stamps)
+        run(*arrays)
+        times: list[NDArray[np.float64]] = []
         for _ in range(max(repeat, 1)):
-            stamps = np.zeros((len(launches) + 1, 2), np.int64)
-            _, env = self._call(args, kwargs, stamps)
-            at = stamps[:, 0] * 1e9 + stamps[:, 1]
-            taken = np.diff(at.astype(np.float64)) * 1e-9
-            best = taken if best is None else np.minimum(best, taken)
-        assert best is not None
+            run(*arrays)
+            times.append(taken_s(stamps))
+        best = np.min(times, axis=0)
         kernels = tuple(
             KernelTime(
                 one.label,
@@ -103,21 +100,3 @@ class Executable:
         params = ", ".join(f"{p.name}: {p.type}" for p in self._params)
         kernels = len(self.program.launches)
         return f"<Executable {self.program.name}({params}), {kernels} kernels>"
-
-    def _call(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], stamps: NDArray[np.int64] | None
-    ) -> tuple[Any, Mapping[str, int]]:
-        params, native = self._params, self._native
-        given = args
-        if kwargs or len(args) != len(params):
-            given = arrange(self.program.name, params, args, kwargs)
-        arrays = [as_array(p, a) for p, a in zip(params, given, strict=True)]
-        sizes = native.sizes(arrays)
-        made = sizes.outputs()
-        if self._pid != os.getpid():
-            # In a forked child the lock may be held by a thread that is not there.
-            self._lock, self._pid = threading.Lock(), os.getpid()
-        with self._lock:
-            native.run(sizes, arrays, made, self._arena, stamps)
-        results = native.output_arrays(sizes, arrays, made)
-        return tuple(results) if self.program.is_tuple else results[0], sizes.env

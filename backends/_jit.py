@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from eqsat.backends._llvm import llvm
 
 _names = itertools.count()
 _lock = threading.Lock()
+_NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,13 +29,17 @@ def _linker() -> Any:
     return llvm.create_lljit_compiler()
 
 
-def load(objects: Sequence[bytes], symbols: Sequence[str]) -> Library:
-    """Link object files with each other and this process's C library."""
+def load(
+    objects: Sequence[bytes], symbols: Sequence[str], imports: Mapping[str, int] = _NOTHING
+) -> Library:
+    """Link object files with each other, this process's C library and the addresses `imports`."""
     with _lock:
         builder = llvm.JITLibraryBuilder()
         builder.add_current_process()
         for each in objects:
             builder.add_object_img(each)
+        for name, address in imports.items():
+            builder.import_symbol(name, address)
         for name in symbols:
             builder.export_symbol(name)
         tracker = builder.link(_linker(), f"eqsat{next(_names)}")

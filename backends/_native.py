@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.backends._binding import Parameter, bind_symbols, parameter
+from eqsat.backends._binding import Parameter, arrange, as_array, bind_symbols, parameter
 from eqsat.backends._codegen import Stage
-from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, RUN_ARGS, STEP_WORDS
+from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, STEP_WORDS
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._jit import Library
-from eqsat.backends._memory import address_of, aligned_block, aligned_empty, owner
-from eqsat.backends._team import alone, runtime, team
+from eqsat.backends._memory import owner
 from eqsat.ir import TensorType
-from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
+from eqsat.ir.tir import PrimExpr
 from eqsat.lowering import NativeProgram
 from eqsat.shapes import evaluate, itemsize, numpy_dtype, product
-
-_MAX_SIZES = 256
-_NO_DIMS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,196 +39,62 @@ class Code:
     launches: tuple[LaunchCode, ...]
 
 
-Made = list[tuple[NDArray[np.uint8], int]]
-"""The buffers of a call's outputs with their addresses, in the order of `Sizes.fresh`."""
-
-
-@dataclass(eq=False, slots=True)
-class _Frame:
-    """What native code is given, for one set of sizes: filled once, patched in each call."""
-
-    args: NDArray[np.int64]
-    args_address: int
-    pointers: NDArray[np.int64]
-    base: int = -1  # of the workspace that the pointers are for
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What follows from the input shapes. `fresh` are the bytes to allocate in each call."""
-
-    env: Mapping[str, int]
-    dims: NDArray[np.int64]
-    workspace: tuple[tuple[int, int], ...]
-    workspace_bytes: int
-    shared_bytes: int
-    scratch_bytes: int
-    total_bytes: int
-    fresh: tuple[int, ...]
-    output_shapes: tuple[tuple[int, ...], ...]
-    frame: _Frame
-
-    def outputs(self) -> Made:
-        """Return new memory for the outputs of a call."""
-        return [aligned_block(num_bytes) for num_bytes in self.fresh]
-
-
-class Arena:
-    """The workspace of native code: one allocation that grows to the largest demand."""
-
-    def __init__(self) -> None:
-        self._memory = aligned_empty(0)
-        self._address = address_of(self._memory)
-
-    def at_least(self, num_bytes: int) -> int:
-        """Return the address of `num_bytes` bytes, whose content is not kept."""
-        if self._memory.nbytes < num_bytes:
-            self._memory = aligned_empty(num_bytes)
-            self._address = address_of(self._memory)
-        return self._address
-
-    @property
-    def num_bytes(self) -> int:
-        """What is allocated."""
-        return self._memory.nbytes
-
-
 class NativeCode:
-    """The code of one straight-line program. One call at a time: the caller holds a lock."""
+    """The code of one straight-line program, and what all calls of it have in common."""
 
     def __init__(self, program: NativeProgram, code: Code, num_threads: int) -> None:
-        self.program = program
-        self.num_threads = num_threads
-        self._code = code
+        self.program, self.code, self.num_threads = program, code, num_threads
         self.params: list[Parameter] = [
             parameter(program.slots[i].name, program.slots[i].type) for i in program.inputs
         ]
-        self._roots = [_root(program, i) for i in range(len(program.slots))]
-        self._sizes: dict[tuple[tuple[int, ...], ...], Sizes] = {}
-        self._constants = _constants(program)
-        self._positions: dict[int, list[int]] = {}  # where the pointer to a slot's memory goes
-        launch_slots = [s for launch in program.launches for s in launch.slots]
-        for k, slot in enumerate(launch_slots):
-            self._positions.setdefault(self._roots[slot], []).append(k)
-        self._num_pointers = max(len(launch_slots), 1)
-        returned = {self._roots[o] for o in program.outputs}
+        roots = [_root(program, i) for i in range(len(program.slots))]
+        self.constants = _constants(program)
+        # For each pointer that the kernels are given, the slot whose memory it leads to.
+        self.pointer_slots = [roots[s] for launch in program.launches for s in launch.slots]
+        self.returned = [roots[o] for o in program.outputs]
         owned = [
             i
             for i, slot in enumerate(program.slots)
-            if self._roots[i] == i and slot.kind not in ("input", "constant")
+            if roots[i] == i and slot.kind not in ("input", "constant")
         ]
-        self._fresh = [i for i in owned if program.slots[i].kind == "output" or i in returned]
-        self._inside = [i for i in owned if i not in self._fresh]
-        self._fresh_index = {slot: k for k, slot in enumerate(self._fresh)}
-        self._input_positions = [self._positions.get(i, []) for i in program.inputs]
-        self._fresh_positions = [self._positions.get(i, []) for i in self._fresh]
-        self._plan = _plan(program, code)
+        made = [i for i in owned if program.slots[i].kind == "output" or i in self.returned]
+        # Each output has memory of its own; else some are views of others, inputs or constants.
+        self.is_plain = sorted(self.returned) == made
+        self.made = self.returned if self.is_plain else made
+        self.inside = [i for i in owned if i not in made]
+        self.plan = _plan(program, code)
         # Only read and written by native code, for one call at a time.
-        self._progress = np.zeros(max(len(self._plan), 1) * (num_threads + 1), np.int64)
+        self.progress = np.zeros(max(len(self.plan), 1) * (num_threads + 1), np.int64)
         stages = [stage for each in code.launches for stage in each.stages]
-        self._is_serial = num_threads == 1 or not any(s.is_parallel for s in stages)
-        self._run = runtime().run
-        self._alone = alone(self._run)
-        self._output_dtypes = [numpy_dtype(program.slots[o].type.dtype) for o in program.outputs]
+        self.is_serial = num_threads == 1 or not any(s.is_parallel for s in stages)
 
     def constant_owners(self) -> set[int]:
         """Return the `id` of the arrays that hold constants which may be returned."""
-        return {owner(array) for array in self._constants.values()}
+        return {owner(array) for array in self.constants.values()}
 
-    def sizes(self, arrays: Sequence[NDArray[Any]], given: Mapping[str, int] = _NO_DIMS) -> Sizes:
-        """Return what follows from the inputs' shapes and from `given`, the dims passed.
+    def arguments(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[NDArray[Any]], Sequence[int]]:
+        """Return the inputs as the native entry takes them, and the dims `given`.
+
+        Raises:
+            RuntimeCheckError: an argument is missing, unknown, or of another dtype or rank.
+        """
+        params, given = self.params, self.program.given
+        numbers: Sequence[int] = args[len(params) :] if given else ()
+        inputs = args[: len(params)] if given else args
+        if kwargs or len(inputs) != len(params):
+            inputs = arrange(self.program.name, params, inputs, kwargs)
+        return [_exact(p, as_array(p, a)) for p, a in zip(params, inputs, strict=True)], numbers
+
+    def env(self, arrays: Sequence[NDArray[Any]], numbers: Sequence[int] = ()) -> dict[str, int]:
+        """Return the value of every symbol.
 
         Raises:
             RuntimeCheckError: a size contradicts another or what the program takes for granted.
         """
-        key = tuple([a.shape for a in arrays])
-        if given:
-            key = (*key, tuple(given.values()))
-        return self._sizes.get(key) or self._prepare(key, arrays, given)
-
-    def run(
-        self,
-        sizes: Sizes,
-        arrays: Sequence[NDArray[Any]],
-        made: Made,
-        arena: Arena,
-        stamps: NDArray[np.int64] | None,
-    ) -> None:
-        """Run all kernels; `made` are the outputs' buffers, `stamps` gets the kernels' times."""
-        if not self.program.launches:
-            return
-        frame = sizes.frame
-        base = arena.at_least(sizes.total_bytes)
-        if frame.base != base:
-            self._fill(sizes, base)
-        pointers = frame.pointers
-        for positions, array in zip(self._input_positions, arrays, strict=True):
-            address = address_of(array)
-            for k in positions:
-                pointers[k] = address
-        for positions, (_, address) in zip(self._fresh_positions, made, strict=True):
-            for k in positions:
-                pointers[k] = address
-        frame.args[5] = 0 if stamps is None else address_of(stamps)
-        if self._is_serial:
-            self._alone(frame.args_address)
-        else:
-            self._progress.fill(0)
-            team().run(self._run, frame.args_address, self.num_threads)
-
-    def _fill(self, sizes: Sizes, base: int) -> None:
-        """Write what stays the same from call to call while the workspace is at `base`."""
-        frame = sizes.frame
-        for slot, array in self._constants.items():
-            frame.pointers[self._positions.get(slot, [])] = address_of(array)
-        for slot, offset in sizes.workspace:
-            frame.pointers[self._positions.get(slot, [])] = base + offset
-        shared = base + sizes.workspace_bytes
-        frame.args[:5] = (
-            address_of(frame.pointers),
-            address_of(sizes.dims),
-            shared,
-            shared + sizes.shared_bytes,
-            sizes.scratch_bytes,
-        )
-        frame.args[6:] = address_of(self._plan), len(self._plan), address_of(self._progress)
-        frame.base = base
-
-    def output_arrays(
-        self,
-        sizes: Sizes,
-        arrays: Sequence[NDArray[Any]],
-        made: Made,
-        *,
-        shared: bool = False,
-    ) -> list[NDArray[Any]]:
-        """Return the outputs. Those that share memory are copied unless `shared` allows it."""
         program = self.program
-        results: list[NDArray[Any]] = []
-        seen: set[int] = set()
-        for slot, shape, dtype in zip(
-            program.outputs, sizes.output_shapes, self._output_dtypes, strict=True
-        ):
-            root = self._roots[slot]
-            place = self._fresh_index.get(root)
-            # Copies where memory is shared: the caller may write into each array that it gets.
-            if place is not None:
-                array, is_shared = made[place][0].view(dtype).reshape(shape), root in seen
-            elif root in self._constants:
-                array, is_shared = self._constants[root].reshape(shape), True
-            else:
-                array, is_shared = arrays[program.inputs.index(root)].reshape(shape), True
-            results.append(array.copy() if is_shared and not shared else array)
-            seen.add(root)
-        return results
-
-    def _prepare(
-        self,
-        key: tuple[tuple[int, ...], ...],
-        arrays: Sequence[NDArray[Any]],
-        given: Mapping[str, int],
-    ) -> Sizes:
-        program = self.program
+        given = dict(zip(program.given, numbers, strict=True))
         env = bind_symbols(self.params, arrays, program.facts, given)
         missing = [s for s in program.symbols if s not in env]
         if missing:
@@ -240,29 +102,36 @@ class NativeCode:
                 f"the inputs of {program.name} do not determine the size {missing[0]}"
             )
         _check_sizes(program, env)
-        launches = self._code.launches
-        dims = np.array([env[s] for each in launches for s in each.symbols] or [0], np.int64)
-        args = np.zeros(len(RUN_ARGS), np.int64)
-        workspace = _aligned(evaluate(program.workspace_bytes, env))
-        shared = _aligned(max((_value(each.shared, env) for each in launches), default=0))
-        scratch = _aligned(max((_value(each.scratch, env) for each in launches), default=0))
-        slots = program.slots
-        sizes = Sizes(
-            env,
-            dims,
-            tuple((i, evaluate(slots[i].offset_bytes, env)) for i in self._inside),
-            workspace,
-            shared,
-            scratch,
-            workspace + shared + scratch * self.num_threads,
-            tuple(_num_bytes(slots[i].type, env) for i in self._fresh),
-            tuple(tuple(evaluate(d, env) for d in slots[o].type.dims) for o in program.outputs),
-            _Frame(args, address_of(args), np.zeros(self._num_pointers, np.int64)),
-        )
-        if len(self._sizes) >= _MAX_SIZES:
-            self._sizes.clear()
-        self._sizes[key] = sizes
-        return sizes
+        return env
+
+    def output_forms(self) -> list[tuple[np.dtype[Any], int]]:
+        """Return the dtype and rank of each output that native code makes."""
+        if not self.is_plain:
+            return [(np.dtype(np.uint8), 1)] * len(self.made)
+        types = [self.program.slots[o].type for o in self.program.outputs]
+        return [(numpy_dtype(t.dtype), t.ndim) for t in types]
+
+    def output_sizes(self, env: Mapping[str, int]) -> list[list[int]]:
+        """Return the bytes and then the shape of each output that native code makes."""
+        slots = self.program.slots
+        sizes = [_num_bytes(slots[i].type, env) for i in self.made]
+        if not self.is_plain:
+            return [[n, n] for n in sizes]
+        shapes = self.output_shapes(env)
+        return [[n, *shape] for n, shape in zip(sizes, shapes, strict=True)]
+
+    def output_shapes(self, env: Mapping[str, int]) -> list[tuple[int, ...]]:
+        """Return the shapes of the outputs."""
+        types = [self.program.slots[o].type for o in self.program.outputs]
+        return [tuple([evaluate(d, env) for d in t.dims]) for t in types]
+
+
+def _exact(p: Parameter, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of no derived class, with the one object that stands for its dtype."""
+    if type(array) is not np.ndarray:
+        array = array.view(np.ndarray)
+    assert p.dtype is not None, f"input {p.name} of native code has a dtype"
+    return array if array.dtype is p.dtype else array.view(p.dtype)
 
 
 def _plan(program: NativeProgram, code: Code) -> NDArray[np.int64]:
@@ -293,10 +162,6 @@ def _num_bytes(ty: TensorType, env: Mapping[str, int]) -> int:
     return evaluate(product(ty.dims), env) * itemsize(ty.dtype)
 
 
-def _aligned(num_bytes: int) -> int:
-    return -(-num_bytes // 64) * 64
-
-
 def _root(program: NativeProgram, slot: int) -> int:
     while (target := program.slots[slot].alias_of) is not None:
         slot = target
@@ -312,33 +177,3 @@ def _constants(program: NativeProgram) -> dict[int, NDArray[Any]]:
         # Packed weights, which kernels read in vectors, are aligned from the start.
         kept[i] = np.ascontiguousarray(slot.value)
     return kept
-
-
-def _value(e: PrimExpr, env: Mapping[str, int]) -> int:
-    """Evaluate a size over shape variables."""
-    match e:
-        case IntImm(value):
-            return value
-        case Var(name):
-            return env[name]
-        case Binary(op, a, b):
-            x, y = _value(a, env), _value(b, env)
-            match op:
-                case "+":
-                    return x + y
-                case "-":
-                    return x - y
-                case "*":
-                    return x * y
-                case "//":
-                    return x // y
-                case "%":
-                    return x % y
-                case "min":
-                    return min(x, y)
-                case "max":
-                    return max(x, y)
-                case _:
-                    raise AssertionError(f"no size uses {op}")
-        case _:
-            raise AssertionError(f"no size: {e!r}")

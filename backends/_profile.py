@@ -6,6 +6,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
@@ -31,6 +34,12 @@ class KernelTime:
     def gbytes(self) -> float:
         """GB/s."""
         return self.bytes_moved / self.time_s / 1e9 if self.time_s else 0.0
+
+
+def taken_s(stamps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the seconds between stamps, which are rows of seconds and nanoseconds."""
+    at = stamps[:, 0] * 1e9 + stamps[:, 1]
+    return np.diff(at.astype(np.float64)) * 1e-9
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.backends import _driver
+from eqsat.backends._call import interfaces
+from eqsat.backends._call_text import call_text
 from eqsat.backends._compile import object_code
 from eqsat.backends._jit import load
 from eqsat.backends._memory import address_of, aligned_empty
@@ -24,9 +26,11 @@ from eqsat.backends._target import host_target
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Runtime:
-    """What all programs share: the address of `eqsat_run`, and the functions of the team."""
+    """What all programs share: addresses of native functions, and the functions of the team."""
 
     run: int
+    allocate: int
+    call: int
     worker: Any  # Any: ctypes function objects
     submit: Any
 
@@ -39,16 +43,19 @@ def runtime(compiled: Callable[[str], bytes] | None = None) -> Runtime:
     """Return the runtime, loaded once; `compiled` makes its code, from a cache perhaps."""
     if not _loaded:
         target = host_target()
-        text = _driver.team_text(target)
+        text = call_text() + _driver.team_text(target)
         code = object_code(text, target) if compiled is None else compiled(text)
-        library = load([code], ["eqsat_run", "eqsat_worker", "eqsat_submit"])
+        names = ["eqsat_run", "eqsat_worker", "eqsat_submit", "eqsat_allocate", "eqsat_call"]
+        library = load([code], names, interfaces())
         # The code must outlive threads that sleep in it.
         _kept.append(library)
         pointer, i64, i32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
         at = library.addresses
         worker = ctypes.CFUNCTYPE(None, pointer, i64, i32)(at["eqsat_worker"])
         submit = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, i64, i32)(at["eqsat_submit"])
-        _loaded.append(Runtime(at["eqsat_run"], worker, submit))
+        _loaded.append(
+            Runtime(at["eqsat_run"], at["eqsat_allocate"], at["eqsat_call"], worker, submit)
+        )
     return _loaded[0]
 
 
@@ -117,13 +124,6 @@ class Team:
                 thread.join(1.0)
             self._threads.clear()
             self._places.clear()
-
-
-def alone(function: int) -> Callable[[int], None]:
-    """Return a call of `function(args, 0, 1, no team)` that needs no other thread."""
-    pointer, i64 = ctypes.c_void_p, ctypes.c_int64
-    call = ctypes.CFUNCTYPE(None, pointer, i64, i64, pointer)(function)
-    return lambda args: call(args, 0, 1, None)
 
 
 @cache

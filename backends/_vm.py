@@ -7,8 +7,6 @@ which runs one part at a time in one workspace.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +14,10 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 
-from eqsat.backends._binding import as_array
+from eqsat.backends._call import Arena
+from eqsat.backends._entry import entry
 from eqsat.backends._errors import RuntimeCheckError
-from eqsat.backends._native import Arena, NativeCode
+from eqsat.backends._native import NativeCode
 from eqsat.backends._vm_profile import Recorder
 from eqsat.backends._vm_values import (
     ArgumentCheck,
@@ -91,8 +90,8 @@ class Machine:
         self.program, self.parts = program, tuple(parts)
         self._templates = {f.name: _template(f) for f in program.functions.values()}
         self._checks = {f.name: ArgumentCheck(f.name, f.params) for f in program.functions.values()}
-        self._lock, self._pid = threading.Lock(), os.getpid()
         self._arena = Arena()
+        self._calls = [entry(p, self._arena, shared=True) for p in parts]
 
     @property
     def workspace_bytes(self) -> int:
@@ -283,24 +282,18 @@ class Machine:
         return bound
 
     def _part(self, one: RunPart, frame: _Frame, recorder: Recorder | None) -> None:
-        registers, native = frame.registers, self.parts[one.part]
-        arrays = [as_array(p, registers[r]) for p, r in zip(native.params, one.args, strict=True)]
+        registers = frame.registers
+        args = [registers[r] for r in one.args] + [evaluate(d, frame.symbols) for _, d in one.given]
         _clear(one, registers)
-        if one.given:
-            given = {s: evaluate(d, frame.symbols) for s, d in one.given}
-            sizes = native.sizes(arrays, given)
+        if recorder is None:
+            found = self._calls[one.part](*args)
         else:
-            sizes = native.sizes(arrays)
-        made = sizes.outputs()
-        stamps = None if recorder is None else np.zeros((len(native.program.launches) + 1, 2), int)
-        if self._pid != os.getpid():
-            # In a forked child the lock may be held by a thread that is not there.
-            self._lock, self._pid = threading.Lock(), os.getpid()
-        with self._lock:
-            native.run(sizes, arrays, made, self._arena, stamps)
-        if recorder is not None and stamps is not None:
-            recorder.part(one.part, native.program, stamps, sizes.env)
-        results = native.output_arrays(sizes, arrays, made, shared=True)
+            native = self.parts[one.part]
+            stamps = np.zeros((len(native.program.launches) + 1, 2), np.int64)
+            found = entry(native, self._arena, shared=True, stamps=stamps)(*args)
+            env = native.env(*native.arguments(args, {}))
+            recorder.part(one.part, native.program, stamps, env)
+        results = found if self.parts[one.part].program.is_tuple else (found,)
         for r, array in zip(one.results, results, strict=True):
             registers[r] = array
 

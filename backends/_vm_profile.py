@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.backends._profile import KernelTime
+from eqsat.backends._profile import KernelTime, taken_s
 from eqsat.lowering import NativeProgram
 from eqsat.shapes import evaluate
 
@@ -37,9 +37,7 @@ class Recorder:
         env: Mapping[str, int],
     ) -> None:
         """Add a run of a native part."""
-        at = stamps[:, 0] * 1e9 + stamps[:, 1]
-        taken = np.diff(at.astype(np.float64)) * 1e-9
-        for k, (one, time_s) in enumerate(zip(program.launches, taken, strict=True)):
+        for k, (one, time_s) in enumerate(zip(program.launches, taken_s(stamps), strict=True)):
             flops, num_bytes = evaluate(one.flops, env), evaluate(one.bytes_moved, env)
             self._add(
                 (number, k), KernelTime(one.label, one.template, float(time_s), flops, num_bytes)

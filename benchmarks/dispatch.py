@@ -1,9 +1,10 @@
 """What one call costs beside its kernels, against TVM's virtual machine, in turn in one process:
 `python -m benchmarks.dispatch`.
 
-The programs are so small that the kernels take next to nothing; both sides run the same kernels, one
-an operator, on one thread, from arrays of their own kind. The table gives the least time over many
-blocks of calls, in microseconds a call, and the ratio of the two. `--output FILE.json` keeps them.
+The programs are so small that the kernels take next to nothing; both sides run the same kernels,
+one an operator, on one thread, from arrays of their own kind. The table gives the least time over
+many blocks of calls, in microseconds a call, and the ratio of the two. `--output FILE.json` keeps
+them.
 """
 
 from __future__ import annotations

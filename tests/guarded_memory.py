@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eqsat
-from eqsat.backends import _native as native
-from eqsat.backends import compile_program, host_target
+from eqsat.backends import _call, _team, compile_program, host_target
 from eqsat.backends._memory import address_of
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
@@ -52,9 +51,11 @@ class Guard:
         first = page + (length - num_bytes if self.at_end else 0)
         return raw[first : first + num_bytes]
 
-    def block(self, num_bytes: int) -> tuple[Any, int]:
+    def allocate(self, num_bytes: int, address_at: int) -> NDArray[np.uint8]:
+        """Do as the native allocator of outputs does."""
         made = self.empty(num_bytes)
-        return made, address_of(made)
+        ctypes.c_int64.from_address(address_at).value = address_of(made)
+        return made
 
     def copy(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of `array` in guarded memory."""
@@ -103,7 +104,7 @@ def run_guarded(
         for guard.at_end in (True, False):
             given = [guard.copy(a) for a in (*args, *constants)]
             results.append(tuple(np.array(x) for x in exe(*given)[:count]))
-            exe._arena = native.Arena()  # so that the next call is guarded exactly too
+            exe._arena.grow(0)  # so that the next call is guarded exactly too
             _KEPT.clear()
     return results
 
@@ -142,8 +143,13 @@ def check_operators(guard: Guard, o: OpDef) -> int:
 def main(what: str, first: int, count: int, step: int = 1) -> None:
     """Run `count` random programs or operators from the number `first` on."""
     guard = Guard()
-    native.aligned_empty = guard.empty  # type: ignore[assignment]
-    native.aligned_block = guard.block  # type: ignore[assignment]
+    _call.aligned_empty = guard.empty  # type: ignore[assignment]
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_int64, ctypes.c_int64)
+    allocate = kind(guard.allocate)
+    shared = _team.runtime()
+    address = ctypes.cast(allocate, ctypes.c_void_p).value
+    assert address is not None
+    _team._loaded[:] = [replace(shared, allocate=address)]
     warnings.simplefilter("ignore")
     runs = 0
     for k in range(first, first + count * step, step):

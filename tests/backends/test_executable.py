@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from eqsat.backends import CacheError, CodegenError, Executable, RuntimeCheckError, compile_program
+from eqsat.backends._team import runtime
 from eqsat.ir import TensorType
 from eqsat.ir.tir import (
     Buffer,
@@ -95,6 +97,73 @@ def test_inputs_may_be_strided_readonly_or_unaligned(exe: Executable) -> None:
     a["w"].flags.writeable = False
     got = exe(np.asfortranarray(a["x"]), odd, a["w"])
     np.testing.assert_array_equal(got, expected(a))
+
+
+def test_a_scalar_may_be_unaligned(make_program: MakeProgram) -> None:
+    x, y = Buffer("x", (), "float32"), Buffer("y", (), "float32")
+    f = PrimFunc("one", (x, y), BufferStore(y, (), BufferLoad(x, ()) + FloatImm(1.0)))
+    exe = compile_program(make_program(f), cache=False)
+    odd = np.zeros(5, np.uint8)[1:].view(f32).reshape(())
+    assert not odd.flags.aligned
+    assert exe(odd) == 1
+    assert exe(odd).shape == ()
+
+
+def test_inputs_of_a_derived_class_or_with_a_dtype_of_their_own(exe: Executable) -> None:
+    class Derived(np.ndarray):
+        """An array of another class."""
+
+    a = arguments()
+    named = np.dtype(f32, metadata={"unit": "m"})
+    for _ in range(2):
+        got = exe(a["x"].view(Derived), a["y"].view(named), a["w"])
+        assert type(got) is np.ndarray
+        assert got.dtype.metadata is None
+        np.testing.assert_array_equal(got, expected(a))
+
+
+def test_more_sizes_than_are_kept(exe: Executable) -> None:
+    for _ in range(2):
+        for size in range(1, 300):
+            a = arguments(size)
+            np.testing.assert_array_equal(exe(**a), expected(a))
+            np.testing.assert_array_equal(exe(*a.values()), expected(a))
+
+
+def test_calls_keep_no_references(exe: Executable) -> None:
+    a = list(arguments().values())
+
+    def calls() -> list[int]:
+        for _ in range(1000):
+            exe(*a)
+            with pytest.raises(RuntimeCheckError):
+                exe(a[0], a[1])
+        return [sys.getrefcount(each) for each in (*a, a[0].dtype, np.ndarray, exe)]
+
+    first = calls()
+    assert calls() == first
+
+
+def test_an_executable_is_freed_at_once() -> None:
+    exe = compile_program(two_step_program(), num_threads=1, cache=False)
+    exe(np.zeros((3, 4), f32))
+    gone = weakref.ref(exe)
+    native = weakref.ref(exe._native)
+    del exe
+    assert gone() is None
+    assert native() is None
+
+
+def test_a_call_that_finds_no_memory_leaves_the_program_usable(make_program: MakeProgram) -> None:
+    x, y = Buffer("x", (n,), "float32"), Buffer("y", ((n - 1) * (1 << 50) + 1,), "float32")
+    store = loops([n], lambda i: BufferStore(y, (i,), BufferLoad(x, (i,))))
+    exe = compile_program(make_program(PrimFunc("large", (x, y), store)), cache=False)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            exe(np.zeros(2, f32))
+        assert exe(np.ones(1, f32)) == [1]
+    with pytest.raises(RuntimeCheckError, match="more memory than can be addressed"):
+        exe(np.zeros(4096, f32))
 
 
 class Tensor:
@@ -305,7 +374,10 @@ def test_a_forked_child_computes_and_ends() -> None:
         exe = compile_program(t.two_step_program(), num_threads=2, cache=False)
         x = np.ones((9, 4), np.float32)
         wanted = exe(x)[0]
+        exe._arena.words[0] = 1  # as if another thread were in the middle of a call
         child = os.fork()
+        if child:
+            exe._arena.free()
         ok = all((exe(x)[0] == wanted).all() for _ in range(20))
         if child == 0:
             os._exit(0 if ok else 1)
@@ -339,6 +411,7 @@ def test_cache_is_hit_by_a_renamed_program(tmp_path: Path, make_program: MakePro
 def test_damaged_entries_are_compiled_again(
     tmp_path: Path, damage: str, make_program: MakeProgram
 ) -> None:
+    runtime()  # loaded once a process, not from this directory
     compile_program(make_program(add_func()), cache=tmp_path)
     for path in entries(tmp_path):
         data = bytearray(path.read_bytes())
