@@ -22,8 +22,8 @@ import numpy as np
 import eqsat
 from eqsat.ir import IRModule, print_module
 
-_BLOCKS = 40
-_BLOCK_S = 0.01
+_BLOCKS = 1000
+_BLOCK_S = 0.0003
 
 Arguments = Sequence[Sequence[Any]]
 """The arguments of the calls that one measured round makes."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from eqsat.backends import _entry
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -9,3 +11,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the golden files and the generated pages of docs/",
     )
+
+
+@pytest.fixture(autouse=True)
+def _small_sizes_use_the_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs of several threads use them for the small tensors of tests too."""
+    monkeypatch.setattr(_entry, "_WORK_OF_TEAM", 0)
+    monkeypatch.setattr(_entry, "_WORK_OF_LOCK", 0)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eqsat
-from eqsat.backends import _call, _team, compile_program, host_target
+from eqsat.backends import _call, _entry, _team, compile_program, host_target
 from eqsat.backends._memory import address_of
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
@@ -149,6 +149,7 @@ def main(what: str, first: int, count: int, step: int = 1) -> None:
     shared = _team.runtime()
     address = ctypes.cast(allocate, ctypes.c_void_p).value
     assert address is not None
+    _entry._WORK_OF_TEAM = 0  # small sizes are run by several threads, too
     _team._loaded[:] = [replace(shared, allocate=address)]
     warnings.simplefilter("ignore")
     runs = 0

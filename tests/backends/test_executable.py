@@ -15,8 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eqsat.backends import CacheError, CodegenError, Executable, RuntimeCheckError, compile_program
-from eqsat.backends._team import runtime
+from eqsat.backends import (
+    CacheError,
+    CodegenError,
+    Executable,
+    RuntimeCheckError,
+    _entry,
+    compile_program,
+)
+from eqsat.backends._team import Team, runtime
 from eqsat.ir import TensorType
 from eqsat.ir.tir import (
     Buffer,
@@ -324,6 +331,28 @@ def many_stages(count: int) -> PrimFunc:
         stages.append(For(i, IntImm(0), size, BufferStore(out, (i,), value), "parallel"))
         source, target = out, (b if out is a else a)
     return PrimFunc("stages", (x, y), Seq(tuple(stages)), (a, b))
+
+
+@pytest.mark.parametrize(("work", "num_jobs"), [(0, 2), (1_000, 1), (1_000_000, 0)])
+def test_small_sizes_run_on_one_thread(
+    work: int, num_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[int] = []
+
+    class Counted(Team):
+        def run(self, function: int, args: int, threads: int) -> None:
+            jobs.append(threads)
+            super().run(function, args, threads)
+
+    counted = Counted()
+    monkeypatch.setattr(_entry, "team", lambda: counted)
+    monkeypatch.setattr(_entry, "_WORK_OF_TEAM", work)
+    exe = compile_program(two_step_program(), num_threads=2, cache=False)
+    for size in (4, 1000):
+        x = np.ones((size, 4), f32)
+        np.testing.assert_array_equal(exe(x)[0], x + 2 * np.arange(4, dtype=f32))
+    assert jobs == [2] * num_jobs
+    counted.stop()
 
 
 def test_barriers_order_the_stages(make_program: MakeProgram) -> None:
