@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eqsat.ir.tir import (
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -17,6 +18,7 @@ from eqsat.ir.tir import (
     IfThenElse,
     IntImm,
     Intrinsic,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -26,6 +28,7 @@ from eqsat.ir.tir import (
     Stmt,
     StringImm,
     Var,
+    While,
 )
 
 
@@ -114,7 +117,7 @@ class _Writer:
     def _all(self, items: tuple[PrimExpr, ...]) -> str:
         return " ".join([self.expr(each) for each in items])
 
-    def statement(self, s: Stmt) -> None:
+    def statement(self, s: Stmt) -> None:  # noqa: C901 - one case per node
         parts = self.parts
         match s:
             case For():
@@ -142,6 +145,14 @@ class _Writer:
                 parts.append(f"let {self.bind(var)} {text} {{")
                 self.statement(body)
                 parts.append("}")
+            case While(condition, body):
+                parts.append(f"while {self.expr(condition)} {{")
+                self.statement(body)
+                parts.append("}")
+            case Jump(kind):
+                parts.append(kind)
+            case Assert(condition, message):
+                parts.append(f"assert {self.expr(condition)} {message!r}")
             case Evaluate(value):
                 parts.append(f"eval {self.expr(value)}")
 

@@ -9,18 +9,19 @@ vectors with one lane for each iteration.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from eqsat.backends._canonical import canonical
 from eqsat.backends._errors import CodegenError
-from eqsat.backends._expressions import Expressions, Lane
-from eqsat.backends._layout import ALIGN, Layout, split_stages, walk_statements
+from eqsat.backends._expressions import Expressions, Lane, reads_memory
+from eqsat.backends._layout import ALIGN, Layout, split_stages
 from eqsat.backends._target import Target
 from eqsat.backends._values import Value, element_bytes
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -31,16 +32,21 @@ from eqsat.ir.tir import (
     For,
     IfThenElse,
     IntImm,
+    Intrinsic,
+    Jump,
+    JumpKind,
     Let,
     PrimExpr,
     PrimFunc,
     Seq,
     Stmt,
     Var,
+    While,
     conjunction,
     equal,
+    jumps,
     shape_var,
-    walk,
+    walk_statements,
 )
 
 MAX_UNROLL = 64
@@ -130,6 +136,7 @@ class _Stage(Expressions):
         self.parameters, self.symbols, self.layout = parameters, symbols, layout
         self.has_half = target.has("f16c") or not target.triple.startswith(("x86_64", "i686"))
         self.is_parallel = False
+        self.targets: list[dict[JumpKind, str]] = []  # labels, of each loop around
         self.text = ""
 
     def write(self, stmt: Stmt, is_parallel: bool) -> None:
@@ -144,7 +151,11 @@ class _Stage(Expressions):
             assert isinstance(stmt, For)
             self._parallel(stmt)
         else:
+            self.targets = [{"return": "exit"}]
             self.statement(stmt)
+            if "return" in jumps(stmt):
+                self.lines.append("  br label %exit")
+                self.begin("exit")
         self.lines.append("  ret void")
         arguments = [f"ptr noalias %p{i}" for i in range(len(self.parameters))]
         arguments += [f"i64 %d{i}" for i in range(len(self.symbols))]
@@ -185,7 +196,7 @@ class _Stage(Expressions):
 
     # --- statements -------------------------------------------------------------------------
 
-    def statement(self, s: Stmt | _Chunk) -> None:
+    def statement(self, s: Stmt | _Chunk) -> None:  # noqa: C901 - one case per node
         """Write a statement."""
         match s:
             case _Chunk(loop, low, chunk, width):
@@ -195,6 +206,10 @@ class _Stage(Expressions):
                     self.statement(each)
             case For():
                 self._for(s)
+            case While():
+                self._while(s)
+            case Jump(kind):
+                self._jump(kind)
             case Block():
                 self._block(s)
             case BufferStore():
@@ -204,10 +219,23 @@ class _Stage(Expressions):
             case Let():
                 self._let(s)
             case Evaluate(value):
-                if not isinstance(value, IntImm):
-                    raise CodegenError(f"statement Evaluate({value!r}) has no native code")
+                self._evaluate(value)
+            case Assert():
+                raise CodegenError(
+                    f"the assertion {s.message!r} has no native code of its own; compile a Relax "
+                    "function that calls the PrimFunc by R.call_tir"
+                )
 
     def _block(self, s: Block) -> None:
+        loading = [i for i in s.iters if reads_memory(i.binding)]
+        if loading:  # read once, before the block writes
+            own = {i.var: Var(i.var.name, i.var.dtype) for i in loading}
+            iters = tuple(replace(i, binding=own.get(i.var, i.binding)) for i in s.iters)
+            inner: Stmt = replace(s, iters=iters)
+            for i in loading:
+                inner = Let(own[i.var], i.binding, inner)
+            self.statement(inner)
+            return
         previous = dict(self.values)
         bound = [(i.var, self._bound(i.var, i.binding)) for i in s.iters]
         self.values.update(bound)
@@ -233,10 +261,7 @@ class _Stage(Expressions):
         return p
 
     def _let(self, s: Let) -> None:
-        is_index = s.var.dtype == "int64" and not any(
-            isinstance(n, BufferLoad) for n in walk(s.value)
-        )
-        if is_index:
+        if s.var.dtype == "int64" and not reads_memory(s.value):
             previous = dict(self.values)
             self.values[s.var] = self._bound(s.var, s.value)
             self.statement(s.body)
@@ -269,6 +294,13 @@ class _Stage(Expressions):
                 self.statement(body)
                 self.close_side(end)
         self.begin(end)
+
+    def _evaluate(self, value: PrimExpr) -> None:
+        """Write nothing: an expression has no effect here, but an unknown one is refused."""
+        if not isinstance(value, IntImm) and not (
+            isinstance(value, Intrinsic) and value.name == "assume"
+        ):
+            self.value(value)
 
     def _masked_if(self, c: Value, then_body: Stmt, else_body: Stmt | None) -> None:
         outer = self.mask
@@ -322,16 +354,17 @@ class _Stage(Expressions):
         number = as_constant(extent)
         if number is not None and number <= 0:
             return
-        if number == 1:
+        own = any(k != "return" for k in jumps(s.body))
+        if number == 1 and not own:
             self._bind_loop(s, low)
         elif s.kind == "thread_binding":
             raise CodegenError(
                 f"loop {s.var.name} is bound to {s.thread}; this backend has no threads"
             )
-        elif s.kind == "unroll" and number is not None and number <= MAX_UNROLL:
+        elif s.kind == "unroll" and not own and number is not None and number <= MAX_UNROLL:
             for i in range(number):
                 self._bind_loop(s, add(low, constant(i)))
-        elif s.kind == "vectorized" and self.lane is None:
+        elif s.kind == "vectorized" and self.lane is None and not _diverges(s.body):
             self._vectorized(s, low, extent)
         else:
             self._loop(s, low, add(low, extent), bool(number))
@@ -389,7 +422,7 @@ class _Stage(Expressions):
         hidden = self.values.pop(s.var, None)
         self.names[s.var], self.depths[s.var] = Value(counter, "int64"), self.depth
         self.set_range(s.var, (low_bound, count))
-        self.statement(s.body)
+        self._loop_body(s.body, after)
         self.lines.insert(
             at,
             f"  {counter} = phi i64 [ {first}, %{entered_from} ], [ {following}, %{self.block} ]",
@@ -402,6 +435,36 @@ class _Stage(Expressions):
         del self.names[s.var], self.depths[s.var], self.ranges[s.var]
         if hidden is not None:
             self.values[s.var] = hidden
+
+    def _loop_body(self, body: Stmt, after: str) -> None:
+        """Write the body of a loop; jumps go to its end or to `after`."""
+        if isinstance(body, _Chunk) or next(jumps(body), None) is None:
+            self.statement(body)
+            return
+        latch = self.label("next")
+        self.targets.append({**self.targets[-1], "continue": latch, "break": after})
+        self.statement(body)
+        self.targets.pop()
+        self.lines.append(f"  br label %{latch}")
+        self.begin(latch)
+
+    def _while(self, s: While) -> None:
+        assert self.lane is None, "a vectorized loop around makes no lanes"
+        head, body, after = self.label("while"), self.label("loop"), self.label("done")
+        self.enter()
+        self.lines.append(f"  br label %{head}")
+        self.begin(head)
+        condition = self.value(s.condition)
+        self.lines.append(f"  br i1 {condition.text}, label %{body}, label %{after}")
+        self.begin(body)
+        self._loop_body(s.body, after)
+        self.lines.append(f"  br label %{head}")
+        self.leave()
+        self.begin(after)
+
+    def _jump(self, kind: JumpKind) -> None:
+        self.lines.append(f"  br label %{self.targets[-1][kind]}")
+        self.begin(self.label("unreached"))
 
     def _vectorized(self, s: For, low: Poly, extent: Poly) -> None:
         number = as_constant(extent)
@@ -466,6 +529,11 @@ class _Stage(Expressions):
         del self.ranges[s.var], self.depths[s.var]
         if hidden is not None:
             self.values[s.var] = hidden
+
+
+def _diverges(body: Stmt) -> bool:
+    """Say whether the iterations of a loop do not all take the same steps."""
+    return any(isinstance(s, (While, Jump)) for s in walk_statements(body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,41 +9,18 @@ from eqsat.ir._simplify import Poly, Simplifier, add, as_constant, constant, mul
 from eqsat.ir.tir import (
     Block,
     Buffer,
-    BufferStore,
-    Evaluate,
     For,
-    IfThenElse,
     IntImm,
-    Let,
     PrimExpr,
     PrimFunc,
     Seq,
     Stmt,
+    jumps,
+    walk_statements,
 )
 
 _STACK_BYTES = 16384
 ALIGN = 64
-
-
-def walk_statements(s: Stmt) -> Iterable[Stmt]:
-    """Yield a statement and all inside it."""
-    yield s
-    match s:
-        case For(body=body) | Let(body=body):
-            yield from walk_statements(body)
-        case Block():
-            for part in (s.init, s.body):
-                if part is not None:
-                    yield from walk_statements(part)
-        case Seq(stmts):
-            for part in stmts:
-                yield from walk_statements(part)
-        case IfThenElse(_, a, b):
-            yield from walk_statements(a)
-            if b is not None:
-                yield from walk_statements(b)
-        case Evaluate() | BufferStore():
-            pass
 
 
 def _private(body: Stmt) -> set[Buffer]:
@@ -54,7 +31,12 @@ def _private(body: Stmt) -> set[Buffer]:
 
 
 def split_stages(body: Stmt) -> list[tuple[Stmt, bool]]:
-    """Return the statements between barriers, and whether each is a parallel loop."""
+    """Return the statements between barriers, and whether each is a parallel loop.
+
+    One stage where something returns: the statements after it are not always reached.
+    """
+    if "return" in jumps(body):
+        return [(body, False)]
     stages: list[tuple[Stmt, bool]] = []
     serial: list[Stmt] = []
     for s in _top_level(body):

@@ -5,7 +5,7 @@ from eqsat.ir import (
     tir,
 )
 from eqsat.ir._attrs import AttrMap, Attrs, AttrValue
-from eqsat.ir._bounds import unproved_access
+from eqsat.ir._bounds import unproved
 from eqsat.ir._builder import (
     BlockBuilder,
 )
@@ -234,7 +234,7 @@ __all__ = [
     "type_base_check",
     "type_lca",
     "type_symbols",
-    "unproved_access",
+    "unproved",
     "variables_read",
 ]
 

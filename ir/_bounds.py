@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
+from eqsat.ir._jumps import ALWAYS, falls_through
 from eqsat.ir._simplify import Poly, Simplifier, add, constant
 from eqsat.ir._tir import (
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -18,6 +20,7 @@ from eqsat.ir._tir import (
     IfThenElse,
     IntImm,
     Intrinsic,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -26,18 +29,21 @@ from eqsat.ir._tir import (
     Seq,
     Stmt,
     Var,
+    While,
     binary,
 )
-from eqsat.ir._visit import children
+from eqsat.ir._visit import children, walk, walk_statements
 
-_INTEGERS = ("int32", "int64")
+INTEGERS = ("int32", "int64")
+_ANYTHING = (-(1 << 62), None)  # the range of a variable of which nothing is known
 
 
-def unproved_access(func: PrimFunc) -> str:
-    """Return the first access of `func` that is not provably inside its buffer, "" where all are.
+def unproved(func: PrimFunc) -> str:
+    """Return an access or assertion of `func` that must be checked where it runs, "" for none.
 
-    Sizes are taken to be at least 0, loops to run over their extents; a branch, a predicate and a
-    lazy select add what they ask.
+    An access is proved to be inside its buffer from this: sizes are at least 0, loops run over
+    their extents; a branch, a predicate, a lazy select and a jump add what they ask, until a buffer
+    that it is about is written.
     """
     return next(iter(Prover().statement(func.body)), "")
 
@@ -57,18 +63,26 @@ class Prover:
     def statement(self, s: Stmt) -> Iterator[str]:
         match s:
             case Seq(stmts):
-                for each in stmts:
-                    yield from self.statement(each)
+                yield from self.sequence(stmts)
             case For(var, low, extent, body):
                 yield from self.expr(low)
                 yield from self.expr(extent)
                 self.bind(var, low, extent)
+                self.forget_written(body)
                 yield from self.statement(body)
+            case While(condition, body):
+                self.forget_written(body)
+                yield from self.expr(condition)
+                yield from self.under(condition, self.statement(body))
+            case Assert(condition, message):
+                yield from self.expr(condition)
+                yield message
             case Block():
                 yield from self.block(s)
             case BufferStore(b, indices, value):
                 yield from self.access(b, indices)
                 yield from self.expr(value)
+                self.forget(b)
             case IfThenElse(condition, then_body, else_body):
                 yield from self.expr(condition)
                 yield from self.under(condition, self.statement(then_body))
@@ -76,11 +90,25 @@ class Prover:
                     yield from self.under(Not(condition), self.statement(else_body))
             case Let(var, value, body):
                 yield from self.expr(value)
-                if var.dtype in _INTEGERS:
+                if var.dtype in INTEGERS:
                     self.define(var, value)
                 yield from self.statement(body)
-            case Evaluate(value):
+            case Evaluate(value) | Jump(value=value):
                 yield from self.expr(value)
+
+    def sequence(self, stmts: Sequence[Stmt]) -> Iterator[str]:
+        """Check statements in order, each where those before it do not jump."""
+        for k, s in enumerate(stmts):
+            yield from self.statement(s)
+            condition = self.passing(s)
+            if condition != ALWAYS:
+                yield from self.under(condition, self.sequence(stmts[k + 1 :]))
+                return
+
+    def passing(self, s: Stmt) -> PrimExpr:
+        """Return what holds after `s` because it did not jump."""
+        condition, written = falls_through(s), set(_written(s))
+        return ALWAYS if any(_reads(condition, b) for b in written) else condition
 
     def block(self, s: Block) -> Iterator[str]:
         for i in s.iters:
@@ -98,6 +126,22 @@ class Prover:
         self.values[self.widened(var)] = self.poly(value)
         self.simplifier.forget()
 
+    def forget_written(self, body: Stmt) -> None:
+        """Forget what was known before a loop of what its body writes."""
+        for b in set(_written(body)):
+            self.forget(b)
+
+    def forget(self, written: Buffer) -> None:
+        """Forget what is known of values loaded from a buffer: it is written."""
+        self.known = [p for p in self.known if not _mentions(p, written)]
+        for var in [v for v, p in self.values.items() if _mentions(p, written)]:
+            del self.values[var]
+            self.ranges[var] = _ANYTHING
+        for var, bounds in list(self.ranges.items()):
+            if any(isinstance(e, PrimExpr) and _reads(e, written) for e in bounds):
+                self.ranges[var] = _ANYTHING
+        self.simplifier.forget()
+
     # --- conditions -------------------------------------------------------------------------
 
     def under(self, condition: PrimExpr, inner: Iterator[str]) -> Iterator[str]:
@@ -108,11 +152,10 @@ class Prover:
     @contextmanager
     def holding(self, condition: PrimExpr) -> Generator[None]:
         """Take `condition` to hold inside."""
-        facts = list(self.facts(condition, holds=True))
-        self.known += facts
+        outer = self.known
+        self.known = [*outer, *self.facts(condition, holds=True)]
         yield
-        if facts:
-            del self.known[-len(facts) :]
+        self.known = [p for p in outer if any(p is k for k in self.known)]
 
     def facts(self, e: PrimExpr, *, holds: bool) -> Iterator[Poly]:
         match e:
@@ -126,7 +169,7 @@ class Prover:
                 yield from self.facts(b, holds=False)
             case Intrinsic(("likely" | "tirx.likely"), (a,)):
                 yield from self.facts(a, holds=holds)
-            case Binary(op, a, b) if a.dtype in _INTEGERS:
+            case Binary(op, a, b) if a.dtype in INTEGERS:
                 yield from self.comparison(op, self.poly(a), self.poly(b), holds=holds)
             case _:
                 pass
@@ -167,10 +210,12 @@ class Prover:
         for k, (i, extent) in enumerate(zip(indices, b.shape, strict=True)):
             yield from self.expr(i)
             low, high = self.doubts(i, extent)
-            if low:
-                yield f"{b.name}: index {k} may be below 0"
-            elif high:
-                yield f"{b.name}: index {k} may be beyond the end"
+            if low or high:
+                yield self.told(b, k, low=low)
+
+    def told(self, b: Buffer, k: int, *, low: bool) -> str:
+        """Return the doubt about index `k` of an access in words."""
+        return f"{b.name}: index {k} may be {'below 0' if low else 'beyond the end'}"
 
     def doubts(self, index: PrimExpr, extent: PrimExpr) -> tuple[bool, bool]:
         """Return whether an index may be below 0, and whether it may reach `extent`."""
@@ -190,13 +235,13 @@ class Prover:
     def index(self, e: PrimExpr) -> PrimExpr:
         """Return an int32 expression as an int64 one; index arithmetic does not overflow."""
         match e:
-            case Cast(dtype, value) if dtype in _INTEGERS and value.dtype in _INTEGERS:
+            case Cast(dtype, value) if dtype in INTEGERS and value.dtype in INTEGERS:
                 return self.index(value)
-            case IntImm(value, dtype) if dtype in _INTEGERS:
+            case IntImm(value, dtype) if dtype in INTEGERS:
                 return IntImm(value)
-            case Var() if e.dtype in _INTEGERS:
+            case Var() if e.dtype in INTEGERS:
                 return self.widened(e)
-            case Binary(op, a, b) if e.dtype in _INTEGERS:
+            case Binary(op, a, b) if e.dtype in INTEGERS:
                 return binary(op, self.index(a), self.index(b))
             case _:
                 return e
@@ -208,3 +253,15 @@ class Prover:
         if self.simplifier.nonnegative(p):
             return True
         return any(self.simplifier.nonnegative(add(p, fact, -1)) for fact in self.known)
+
+
+def _written(s: Stmt) -> Iterator[Buffer]:
+    return (x.buffer for x in walk_statements(s) if isinstance(x, BufferStore))
+
+
+def _reads(e: PrimExpr, b: Buffer) -> bool:
+    return any(isinstance(n, BufferLoad) and n.buffer is b for n in walk(e))
+
+
+def _mentions(p: Poly, b: Buffer) -> bool:
+    return any(_reads(atom, b) for monomial in p for atom in monomial)

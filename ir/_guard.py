@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eqsat.ir._bounds import Prover
+from eqsat.ir._bounds import INTEGERS, Prover
+from eqsat.ir._jumps import ALWAYS
 from eqsat.ir._tir import (
+    Assert,
+    Binary,
     Block,
     Buffer,
     BufferLoad,
@@ -15,6 +18,7 @@ from eqsat.ir._tir import (
     For,
     IfThenElse,
     IntImm,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -22,52 +26,55 @@ from eqsat.ir._tir import (
     Select,
     Seq,
     Stmt,
+    While,
     binary,
     conjunction,
     const,
     seq,
 )
-from eqsat.ir._visit import children, rebuild
+from eqsat.ir._visit import children, rebuild, walk_statements
 
 
-def guarded(func: PrimFunc) -> PrimFunc | None:
-    """Return `func` with one more output, a bool scalar: whether every access was inside.
+def guarded(func: PrimFunc) -> tuple[PrimFunc, tuple[str, ...]]:
+    """Return `func` with more outputs, bool scalars that should hold, and what each says.
 
-    An access that is not provably inside is made only where it is: a load outside gives 0, a store
-    outside is left out. None where an access stands in the bounds of a loop or of a block, which
-    cannot be guarded.
+    The first: every access was inside of its buffer. One that is not provably inside is made only
+    where it is: a load outside gives 0, a store outside is left out. The others: the assertions.
+    Where one does not hold, `while` loops end: none runs for ever on values that are not there.
     """
-    flag = Buffer("inside", (), "bool")
-    guard = _Guard(flag)
+    asserted = dict.fromkeys(s.message for s in walk_statements(func.body) if isinstance(s, Assert))
+    flags = {m: Buffer(f"holds{k}", (), "bool") for k, m in enumerate(asserted)}
+    guard = _Guard(Buffer("inside", (), "bool"), flags)
     body = guard.rewritten(func.body)
-    if body is None:
-        return None
-    start = BufferStore(flag, (), IntImm(1, "bool"))
-    return replace(func, params=(*func.params, flag), body=seq(start, body))
+    starts = (BufferStore(b, (), IntImm(1, "bool")) for b in guard.outputs)
+    own = replace(func, params=(*func.params, *guard.outputs), body=seq(*starts, body))
+    left = f"PrimFunc {func.name} left a buffer: {guard.doubt}"
+    return own, (left, *(f"PrimFunc {func.name}: {m}" for m in asserted))
 
 
 class _Guard(Prover):
-    def __init__(self, flag: Buffer) -> None:
+    def __init__(self, inside: Buffer, flags: dict[str, Buffer]) -> None:
         super().__init__()
-        self.flag = flag
-        self.conditions: list[PrimExpr] = []  # of the lazy selects around
+        self.flag, self.flags = inside, flags
+        self.outputs = (inside, *flags.values())
+        self.doubt = ""  # the first access that is not provably inside
+        self.conditions: list[PrimExpr] = []  # under which the operand at hand is evaluated
         self.violations: list[PrimExpr] = []
 
     # --- statements -------------------------------------------------------------------------
 
-    def rewritten(self, s: Stmt) -> Stmt | None:
+    def rewritten(self, s: Stmt) -> Stmt:
         """Return the guarded statement."""
         match s:
             case Seq(stmts):
-                new = [self.rewritten(x) for x in stmts]
-                kept = [x for x in new if x is not None]
-                return Seq(tuple(kept)) if len(kept) == len(new) else None
+                return self.rewritten_sequence(stmts)
             case For(var, low, extent, body):
-                if not self.is_safe(low, extent):
-                    return None
+                (low, extent), checks = self.checked(low, extent)
                 self.bind(var, low, extent)
-                inner = self.rewritten(body)
-                return None if inner is None else replace(s, body=inner)
+                self.forget_written(body)
+                return seq(*checks, replace(s, min=low, extent=extent, body=self.rewritten(body)))
+            case While():
+                return self.loop(s)
             case Block():
                 return self.block_rewritten(s)
             case BufferStore():
@@ -75,41 +82,75 @@ class _Guard(Prover):
             case IfThenElse():
                 return self.branch(s)
             case Let(var, value, body):
-                if not self.is_safe(value):
-                    return None
-                self.define(var, value)
-                inner = self.rewritten(body)
-                return None if inner is None else replace(s, body=inner)
+                (value,), checks = self.checked(value)
+                if var.dtype in INTEGERS:
+                    self.define(var, value)
+                return seq(*checks, Let(var, value, self.rewritten(body)))
+            case Assert(condition, message):
+                (condition,), checks = self.checked(condition)
+                return seq(*checks, _lowered(self.flags[message], Not(condition)))
             case Evaluate(value):
-                return s if self.is_safe(value) else None
+                (value,), checks = self.checked(value)
+                return seq(*checks, Evaluate(value))
+            case Jump(value=value):
+                (value,), checks = self.checked(value)
+                return seq(*checks, replace(s, value=value))
 
-    def block_rewritten(self, s: Block) -> Stmt | None:
-        if not self.is_safe(s.predicate, *(i.binding for i in s.iters)):
-            return None
-        for i in s.iters:
+    def rewritten_sequence(self, stmts: Sequence[Stmt]) -> Stmt:
+        done: list[Stmt] = []
+        for k, s in enumerate(stmts):
+            done.append(self.rewritten(s))
+            condition = self.passing(done[-1])
+            if condition != ALWAYS:
+                with self.holding(condition):
+                    return seq(*done, self.rewritten_sequence(stmts[k + 1 :]))
+        return seq(*done)
+
+    def loop(self, s: While) -> Stmt:
+        self.forget_written(s.body)
+        (condition,), checks = self.checked(s.condition)
+        going = conjunction(*(BufferLoad(b, ()) for b in self.outputs), condition)
+        with self.holding(condition):
+            body = self.rewritten(s.body)
+        if not checks:
+            return While(going, body)
+        # What the condition reads is checked each time before it is decided.
+        leave = IfThenElse(Not(going), Jump("break"))
+        return While(ALWAYS, seq(*checks, leave, body))
+
+    def block_rewritten(self, s: Block) -> Stmt:
+        (predicate, *bindings), checks = self.checked(s.predicate, *(i.binding for i in s.iters))
+        iters = tuple(replace(i, binding=b) for i, b in zip(s.iters, bindings, strict=True))
+        for i in iters:
             self.define(i.var, i.binding)
-        parts: list[Stmt | None] = []
-        for part in (s.init, s.body):
-            with self.holding(s.predicate):
-                parts.append(None if part is None else self.rewritten(part))
-        init, body = parts
-        if body is None or (s.init is not None and init is None):
-            return None
-        # What the block stated says nothing of the flag.
-        return replace(s, init=init, body=body, reads=(), writes=(), regions_inferred=False)
+        init = None
+        if s.init is not None:
+            with self.holding(predicate):
+                init = self.rewritten(s.init)
+        with self.holding(predicate):
+            body = self.rewritten(s.body)
+        # What the block stated says nothing of the flags.
+        own = replace(
+            s,
+            iters=iters,
+            predicate=predicate,
+            init=init,
+            body=body,
+            reads=(),
+            writes=(),
+            regions_inferred=False,
+        )
+        return seq(*checks, own)
 
-    def branch(self, s: IfThenElse) -> Stmt | None:
-        if not self.is_safe(s.condition):
-            return None
-        with self.holding(s.condition):
+    def branch(self, s: IfThenElse) -> Stmt:
+        (condition,), checks = self.checked(s.condition)
+        with self.holding(condition):
             then_body = self.rewritten(s.then_body)
         else_body = None
         if s.else_body is not None:
-            with self.holding(Not(s.condition)):
+            with self.holding(Not(condition)):
                 else_body = self.rewritten(s.else_body)
-            if else_body is None:
-                return None
-        return None if then_body is None else IfThenElse(s.condition, then_body, else_body)
+        return seq(*checks, IfThenElse(condition, then_body, else_body))
 
     def store(self, s: BufferStore) -> Stmt:
         self.violations = []
@@ -119,11 +160,15 @@ class _Guard(Prover):
         if inside is not None:
             self.violate(inside)
             stored = IfThenElse(inside, stored)
-        off = BufferStore(self.flag, (), IntImm(0, "bool"))
-        return seq(*(IfThenElse(v, off) for v in self.violations), stored)
+        checks = [_lowered(self.flag, v) for v in self.violations]
+        self.forget(s.buffer)
+        return seq(*checks, stored)
 
-    def is_safe(self, *exprs: PrimExpr) -> bool:
-        return not any(True for e in exprs for _ in self.expr(e))
+    def checked(self, *exprs: PrimExpr) -> tuple[tuple[PrimExpr, ...], list[Stmt]]:
+        """Return expressions guarded, and the statements that check them before."""
+        self.violations = []
+        found = tuple(map(self.guarded_expr, exprs))
+        return found, [_lowered(self.flag, v) for v in self.violations]
 
     # --- expressions ------------------------------------------------------------------------
 
@@ -132,13 +177,14 @@ class _Guard(Prover):
         match e:
             case Select(condition, a, b, True):
                 c = self.guarded_expr(condition)
-                sides: list[PrimExpr] = []
-                for side, holds in ((a, condition), (b, Not(condition))):
-                    self.conditions.append(holds)
-                    with self.holding(holds):
-                        sides.append(self.guarded_expr(side))
-                    self.conditions.pop()
-                return Select(c, sides[0], sides[1], lazy=True)
+                with self.holding(c):
+                    then = self.operand(a, c)
+                with self.holding(Not(c)):
+                    other = self.operand(b, Not(c))
+                return Select(c, then, other, lazy=True)
+            case Binary("and" | "or" as op, a, b):
+                left = self.guarded_expr(a)
+                return binary(op, left, self.operand(b, left if op == "and" else Not(left)))
             case BufferLoad(b, indices):
                 new = tuple(self.guarded_expr(i) for i in indices)
                 inside = self.inside(b, new)
@@ -153,16 +199,30 @@ class _Guard(Prover):
                 same = all(n is o for n, o in zip(new, old, strict=True))
                 return e if same else rebuild(e, new)
 
+    def operand(self, e: PrimExpr, condition: PrimExpr) -> PrimExpr:
+        """Return an operand guarded that is evaluated under `condition`."""
+        self.conditions.append(condition)
+        found = self.guarded_expr(e)
+        self.conditions.pop()
+        return found
+
     def inside(self, b: Buffer, indices: Sequence[PrimExpr]) -> PrimExpr | None:
         """Return the condition that an access is inside, None where that is proved."""
         tests: list[PrimExpr] = []
-        for i, extent in zip(indices, b.shape, strict=True):
+        for k, (i, extent) in enumerate(zip(indices, b.shape, strict=True)):
             low, high = self.doubts(i, extent)
             if low:
                 tests.append(binary(">=", i, const(0, i.dtype)))
             if high:
                 tests.append(binary("<", i, self.as_dtype(extent, i.dtype)))
+            if low or high:
+                self.doubt = self.doubt or self.told(b, k, low=low)
         return conjunction(*tests) if tests else None
 
     def violate(self, inside: PrimExpr) -> None:
         self.violations.append(conjunction(*self.conditions, Not(inside)))
+
+
+def _lowered(flag: Buffer, violation: PrimExpr) -> Stmt:
+    """Return the statement that notes a violation."""
+    return IfThenElse(violation, BufferStore(flag, (), IntImm(0, "bool")))

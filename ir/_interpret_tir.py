@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._interpret_bind import RuntimeCheckError
 from eqsat.ir._interpret_scalar import apply_binary, apply_cast, apply_intrinsic
 from eqsat.ir._tir import (
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -22,6 +25,8 @@ from eqsat.ir._tir import (
     IfThenElse,
     IntImm,
     Intrinsic,
+    Jump,
+    JumpKind,
     Let,
     Not,
     PrimExpr,
@@ -31,6 +36,7 @@ from eqsat.ir._tir import (
     Stmt,
     StringImm,
     Var,
+    While,
 )
 from eqsat.shapes import numpy_dtype
 
@@ -52,20 +58,28 @@ def run_primfunc(
     Raises:
         TypeError: the arguments do not fit the parameters.
         IndexError: an access out of bounds.
+        RuntimeCheckError: an assertion that does not hold.
     """
     if len(arguments) != len(func.params):
         raise TypeError(f"{func.name} takes {len(func.params)} arguments, got {len(arguments)}")
-    machine = _Machine(symbols or {})
+    machine = _Machine(func.name, symbols or {})
     for param, argument in zip(func.params, arguments, strict=True):
         machine.bind(func, param, argument)
     for buffer in func.alloc_buffers:
         machine.allocate(buffer)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), suppress(_Jumped):  # a return
         machine.run(func.body)
 
 
+class _Jumped(Exception):  # noqa: N818 - control flow
+    def __init__(self, kind: JumpKind) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
 class _Machine:
-    def __init__(self, symbols: Mapping[str, int]) -> None:
+    def __init__(self, name: str, symbols: Mapping[str, int]) -> None:
+        self.name = name
         self.symbols = dict(symbols)
         self.vars: dict[Var, Any] = {}
         self.buffers: dict[Buffer, Array] = {}
@@ -95,13 +109,21 @@ class _Machine:
         shape = tuple(int(self.eval(d)) for d in buffer.shape)
         self.buffers[buffer] = np.zeros(shape, numpy_dtype(buffer.dtype))
 
-    def run(self, s: Stmt) -> None:
+    def run(self, s: Stmt) -> None:  # noqa: C901 - one case per node
         match s:
             case Seq(stmts):
                 for each in stmts:
                     self.run(each)
             case For():
                 self._loop(s)
+            case While(condition, body):
+                while self.eval(condition) and self._iteration(body):
+                    pass
+            case Jump(kind):
+                raise _Jumped(kind)
+            case Assert(condition, message):
+                if not self.eval(condition):
+                    raise RuntimeCheckError(f"PrimFunc {self.name}: {message}")
             case Block():
                 self._block(s)
             case BufferStore(buffer, indices, value):
@@ -123,9 +145,20 @@ class _Machine:
         first, count = int(self.eval(s.min)), int(self.eval(s.extent))
         for i in range(first, first + count):
             self.vars[s.var] = numpy_dtype(s.var.dtype).type(i)
-            self.run(s.body)
+            if not self._iteration(s.body):
+                break
         if count <= 0:
             self._reduce_nothing(s)
+
+    def _iteration(self, body: Stmt) -> bool:
+        """Run one iteration of a loop; return whether there may be another."""
+        try:
+            self.run(body)
+        except _Jumped as jumped:
+            if jumped.kind == "return":
+                raise
+            return jumped.kind == "continue"
+        return True
 
     def _reduce_nothing(self, s: Stmt) -> None:
         """Run the `init` of reductions over no element: the loop around them is empty."""

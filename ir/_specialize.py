@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from eqsat.ir._tir import (
+    Assert,
     Block,
     Buffer,
     BufferLoad,
@@ -16,6 +17,7 @@ from eqsat.ir._tir import (
     For,
     IfThenElse,
     IterVar,
+    Jump,
     Let,
     PrimExpr,
     PrimFunc,
@@ -23,6 +25,7 @@ from eqsat.ir._tir import (
     Seq,
     Stmt,
     Var,
+    While,
     from_dim,
 )
 from eqsat.ir._types import TypeCheckError
@@ -72,7 +75,7 @@ def _check_bound(func: PrimFunc, env: Mapping[Var, PrimExpr]) -> None:
                 )
 
 
-def map_stmt(
+def map_stmt(  # noqa: C901 - one case per node
     s: Stmt, expr: Callable[[PrimExpr], PrimExpr], buffer: Callable[[Buffer], Buffer]
 ) -> Stmt:
     """Return `s` with every expression and buffer in it replaced; bound variables stay."""
@@ -97,6 +100,12 @@ def map_stmt(
             return IfThenElse(expr(condition), inner(a), None if b is None else inner(b))
         case Let(var, value, body):
             return Let(var, expr(value), inner(body))
+        case While(condition, body):
+            return While(expr(condition), inner(body))
+        case Jump(value=value):
+            return replace(s, value=expr(value))
+        case Assert(condition):
+            return replace(s, condition=expr(condition))
         case Evaluate(value):
             return Evaluate(expr(value))
         case Block():

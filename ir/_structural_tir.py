@@ -8,6 +8,7 @@ from typing import assert_never
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
     Annotation,
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -21,6 +22,7 @@ from eqsat.ir._tir import (
     IfThenElse,
     IntImm,
     Intrinsic,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -31,6 +33,7 @@ from eqsat.ir._tir import (
     Stmt,
     StringImm,
     Var,
+    While,
 )
 
 
@@ -73,10 +76,14 @@ class TirWords:
                 return value
             case tuple():
                 return f"[{','.join(map(self._annotation, value))}]"
+            case Mapping():
+                return f"{{{self._annotations(value)}}}"
+            case None:
+                return "None"
             case _:
                 return self._expr(value)
 
-    def _statement(self, s: Stmt) -> None:
+    def _statement(self, s: Stmt) -> None:  # noqa: C901 - one case per node
         match s:
             case Seq(stmts):
                 self._words.append(f"seq {len(stmts)}")
@@ -102,6 +109,14 @@ class TirWords:
                 shown = self._expr(value)
                 self._words.append(f"let {self._name(var)} {var.dtype} {shown}")
                 self._statement(body)
+            case While(condition, body):
+                self._words.append(f"while {self._expr(condition)}")
+                self._statement(body)
+                self._words.append("end")
+            case Jump(kind, value):
+                self._words.append(f"{kind} {self._expr(value)}")
+            case Assert(condition, message, kind):
+                self._words.append(f"assert {self._expr(condition)} {kind!r} {message!r}")
             case Evaluate(value):
                 self._words.append(f"evaluate {self._expr(value)}")
             case BufferStore(buffer, indices, value):

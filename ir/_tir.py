@@ -229,8 +229,11 @@ class BufferStore:
 LoopKind = Literal["serial", "parallel", "vectorized", "unroll", "thread_binding"]
 
 
-Annotation: TypeAlias = "PrimExpr | str | tuple[Annotation, ...]"
-"""What a loop or a block is annotated with: a number, a word, or a list of these."""
+Annotation: TypeAlias = "PrimExpr | str | tuple[Annotation, ...] | Mapping[str, Annotation] | None"
+"""What a loop or a block is annotated with: a number, a word, None, a list or a dict of these."""
+
+AxisKind = Literal["S", "R", "opaque", "scan"]
+"""Spatial axes run in any order; reductions, scans and opaque axes in that of the loops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +251,11 @@ class For:
 
 @dataclass(frozen=True, slots=True)
 class IterVar:
-    """A block iterator: domain, kind ("S" spatial, "R" reduction) and the value bound to it."""
+    """A block iterator: domain, kind ("S" spatial, "R" reduction …) and the value bound to it."""
 
     var: Var
     domain: Range
-    kind: Literal["S", "R"]
+    kind: AxisKind
     binding: PrimExpr
 
 
@@ -293,6 +296,38 @@ class IfThenElse:
 
 
 @dataclass(frozen=True, slots=True)
+class While:
+    """The body, again and again while the condition holds before it."""
+
+    condition: PrimExpr
+    body: Stmt
+
+
+JumpKind = Literal["break", "continue", "return"]
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Leaves the loop around, its iteration, or the function.
+
+    A PrimFunc that `call_tir` calls gives its results in buffers: the `value` of a return is its
+    status, which nobody reads.
+    """
+
+    kind: JumpKind
+    value: PrimExpr = IntImm(0, "int32")
+
+
+@dataclass(frozen=True, slots=True)
+class Assert:
+    """Ends the program with an error of that kind and message unless the condition holds."""
+
+    condition: PrimExpr
+    message: str
+    kind: str = "RuntimeError"
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
     """`var = value` for the statements of `body`."""
 
@@ -308,7 +343,7 @@ class Evaluate:
     value: PrimExpr
 
 
-Stmt = For | Block | Seq | IfThenElse | Let | Evaluate | BufferStore
+Stmt = For | While | Block | Seq | IfThenElse | Let | Evaluate | BufferStore | Jump | Assert
 
 
 @dataclass(frozen=True, eq=False, slots=True)

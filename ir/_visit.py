@@ -6,17 +6,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from eqsat.ir._te import ProducerLoad, Reduce, Tensor
 from eqsat.ir._tir import (
+    Assert,
     Binary,
+    Block,
     BufferLoad,
+    BufferStore,
     Cast,
+    Evaluate,
     FloatImm,
+    For,
+    IfThenElse,
     IntImm,
     Intrinsic,
+    Jump,
+    Let,
     Not,
     PrimExpr,
     Select,
+    Seq,
+    Stmt,
     StringImm,
     Var,
+    While,
     binary,
     select,
 )
@@ -109,3 +120,24 @@ def topological_tensors(outputs: Sequence[Tensor]) -> list[Tensor]:
         stack.append((tensor, True))
         stack.extend((p, False) for p in reversed(producers(tensor)))
     return list(done)
+
+
+def walk_statements(s: Stmt) -> Iterator[Stmt]:
+    """Yield a statement and all inside it."""
+    yield s
+    match s:
+        case For(body=body) | While(body=body) | Let(body=body):
+            yield from walk_statements(body)
+        case Block():
+            for part in (s.init, s.body):
+                if part is not None:
+                    yield from walk_statements(part)
+        case Seq(stmts):
+            for part in stmts:
+                yield from walk_statements(part)
+        case IfThenElse(_, a, b):
+            yield from walk_statements(a)
+            if b is not None:
+                yield from walk_statements(b)
+        case Evaluate() | BufferStore() | Jump() | Assert():
+            pass

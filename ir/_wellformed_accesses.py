@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from eqsat.ir._jumps import ALWAYS, falls_through, stays_in
 from eqsat.ir._tir import (
+    Assert,
     Block,
     Buffer,
     BufferLoad,
@@ -20,6 +22,7 @@ from eqsat.ir._tir import (
     Evaluate,
     For,
     IfThenElse,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -28,6 +31,7 @@ from eqsat.ir._tir import (
     Seq,
     Stmt,
     Var,
+    While,
 )
 from eqsat.ir._visit import children, walk
 from eqsat.ir._witness import Bound, Env, Loop, Place, value_at
@@ -66,7 +70,7 @@ def check_accesses(function: PrimFunc, fail: Fail) -> None:
 class _Accesses:
     def __init__(self, function: PrimFunc, fail: Fail) -> None:
         self.fail = fail
-        self.place = Place()
+        self.place: Place = Place()
         self.blocks: list[tuple[Block, set[Buffer]]] = []
         self.axes: list[_Axis] = []
         self.sizes: Env = {
@@ -86,8 +90,7 @@ class _Accesses:
     def statement(self, s: Stmt) -> None:
         match s:
             case Seq(stmts):
-                for each in stmts:
-                    self.statement(each)
+                self.sequence(stmts)
             case For():
                 self.loop(s)
             case Block():
@@ -103,18 +106,35 @@ class _Accesses:
                 self.expr(value)
                 with self.inside(Bound(var, value)):
                     self.statement(body)
-            case Evaluate(value):
+            case While(condition, body):
+                self.expr(condition)
+                with self.under(condition), self.under(stays_in(body)):
+                    self.statement(body)
+            case Jump(value=value) | Evaluate(value):
                 self.expr(value)
+            case Assert(condition):
+                self.expr(condition)
             case BufferStore(buffer, indices, value):
                 self.expr(value)
                 self.access(buffer, indices, is_store=True)
             case _:
                 assert_never(s)
 
+    def sequence(self, stmts: Sequence[Stmt]) -> None:
+        """Check statements in order, each where those before it do not jump."""
+        outer = self.place
+        for each in stmts:
+            self.statement(each)
+            condition = falls_through(each)
+            if condition != ALWAYS:
+                conditions = (*self.place.conditions, condition)
+                self.place = replace(self.place, conditions=conditions)
+        self.place = outer
+
     def loop(self, s: For) -> None:
         self.expr(s.min)
         self.expr(s.extent)
-        with self.inside(Loop(s.var, s.min, s.extent)):
+        with self.inside(Loop(s.var, s.min, s.extent)), self.under(stays_in(s.body)):
             if s.kind != "parallel":
                 self.statement(s.body)
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from eqsat.ir._tir import (
+    Assert,
     Block,
     Buffer,
     BufferLoad,
@@ -13,12 +14,15 @@ from eqsat.ir._tir import (
     Evaluate,
     For,
     IfThenElse,
+    Jump,
     Let,
+    LoopKind,
     PrimExpr,
     PrimFunc,
     Seq,
     Stmt,
     Var,
+    While,
 )
 from eqsat.ir._types import TypeCheckError
 from eqsat.ir._visit import walk
@@ -57,6 +61,7 @@ class _PrimFuncCheck:
         self._ever: set[Var] = set()
         self._buffers: set[Buffer] = set()
         self._block = ""
+        self._loop: LoopKind | None = None  # the innermost around
 
     def _fail(self, reason: str) -> TypeCheckError:
         return _error(self._name, self._block, reason)
@@ -116,8 +121,15 @@ class _PrimFuncCheck:
                 if s.kind == "thread_binding" and not s.thread:
                     raise self._fail(f"loop {s.var.name} is bound to no thread axis")
                 self._bind(s.var)
-                self._statement(s.body)
+                self._loop_body(s.body, s.kind)
                 self._vars.discard(s.var)
+            case While(condition, body):
+                self._condition(condition)
+                self._loop_body(body, "serial")
+            case Jump():
+                self._jump(s)
+            case Assert(condition):
+                self._condition(condition)
             case Block():
                 self._check_block(s)
             case IfThenElse(condition, then_body, else_body):
@@ -143,6 +155,21 @@ class _PrimFuncCheck:
                     )
             case _:
                 assert_never(s)
+
+    def _loop_body(self, body: Stmt, kind: LoopKind) -> None:
+        outer, self._loop = self._loop, kind
+        self._statement(body)
+        self._loop = outer
+
+    def _jump(self, s: Jump) -> None:
+        self._expr(s.value)
+        if s.kind != "return" and self._loop is None:
+            raise self._fail(f"{s.kind} stands in no loop")
+        if s.kind == "break" and self._loop not in ("serial", "unroll"):
+            raise self._fail(
+                f"break leaves a {self._loop} loop, whose iterations run in any order; make the "
+                "loop serial"
+            )
 
     def _condition(self, e: PrimExpr) -> None:
         self._expr(e)

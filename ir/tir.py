@@ -1,8 +1,11 @@
 """TensorIR: `tir.For`, `tir.Block`, `tir.select` … and the walks over it."""
 
+from eqsat.ir._jumps import falls_through, jumps
 from eqsat.ir._tir import (
     COMPARISONS,
     LOGICAL,
+    Assert,
+    AxisKind,
     Binary,
     BinaryOp,
     Block,
@@ -18,6 +21,8 @@ from eqsat.ir._tir import (
     IntImm,
     Intrinsic,
     IterVar,
+    Jump,
+    JumpKind,
     Let,
     LoopKind,
     Not,
@@ -30,6 +35,7 @@ from eqsat.ir._tir import (
     Stmt,
     StringImm,
     Var,
+    While,
     as_expr,
     binary,
     conjunction,
@@ -48,11 +54,14 @@ from eqsat.ir._visit import (
     substitute_vars,
     topological_tensors,
     walk,
+    walk_statements,
 )
 
 __all__ = [
     "COMPARISONS",
     "LOGICAL",
+    "Assert",
+    "AxisKind",
     "Binary",
     "BinaryOp",
     "Block",
@@ -68,6 +77,8 @@ __all__ = [
     "IntImm",
     "Intrinsic",
     "IterVar",
+    "Jump",
+    "JumpKind",
     "Let",
     "LoopKind",
     "Not",
@@ -80,13 +91,16 @@ __all__ = [
     "Stmt",
     "StringImm",
     "Var",
+    "While",
     "as_expr",
     "binary",
     "children",
     "conjunction",
     "const",
     "equal",
+    "falls_through",
     "from_dim",
+    "jumps",
     "map_expr",
     "producers",
     "rebuild",
@@ -96,4 +110,5 @@ __all__ = [
     "substitute_vars",
     "topological_tensors",
     "walk",
+    "walk_statements",
 ]

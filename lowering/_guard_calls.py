@@ -1,4 +1,4 @@
-"""Calls of PrimFuncs that may leave a buffer: made to tell, and the program to stop."""
+"""Calls of PrimFuncs that may leave a buffer or assert something: made to tell, to stop there."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ from eqsat.ir import (
     VarBinding,
     check_primfunc_accesses,
     guarded,
-    unproved_access,
+    unproved,
 )
 from eqsat.lowering._primfuncs import prim_call
 
 
 def guard_prim_calls(module: IRModule) -> IRModule:
-    """Return `module` where PrimFuncs with unproved accesses check them and a false one raises.
-
-    Those that cannot be guarded stay as they are: the interpreter runs them.
+    """Return `module` where PrimFuncs check unproved accesses and assertions; a false one raises.
 
     Raises:
         TypeCheckError: a PrimFunc that is called is wrong for some iteration, or races.
@@ -77,26 +75,28 @@ class _Guard:
         p = prim_call(self.module, call)
         if p is not None:
             check_primfunc_accesses(p.func, p.func.name)
-        problem = "" if p is None else unproved_access(p.func)
-        func = guarded(p.func) if p is not None and problem else None
-        if p is None or func is None:
+        if p is None or not unproved(p.func):
             return None
+        func, reasons = guarded(p.func)
         name = self.free_name(f"{p.func.name}_guarded")
         self.added[name] = replace(func, name=name, is_private=True)
-        ty = TupleType((*p.outputs, TensorType((), "bool")))
+        flags = [TensorType((), "bool")] * len(reasons)
+        ty = TupleType((*p.outputs, *flags))
         attrs = dict(call.attrs)
         if "inplace_indices" in attrs:
-            attrs["inplace_indices"] = (*p.inplace, -1)
+            attrs["inplace_indices"] = (*p.inplace, *[-1] * len(reasons))
         args = (GlobalVar(name), *p.tensors)
-        both = Var(f"{b.var.name}_inside", ty)
-        inside = Var("inside", TensorType((), "bool"))
-        text = f"PrimFunc {p.func.name} left a buffer: {problem}"
-        stop = Call(CALL_OPS["assert_op"], (inside,), {"format": text}, ObjectType())
+        both = Var(f"{b.var.name}_checked", ty)
+        checks: list[Binding] = []
+        for k, reason in enumerate(reasons, len(p.outputs)):
+            holds = Var("holds", TensorType((), "bool"))
+            stop = Call(CALL_OPS["assert_op"], (holds,), {"format": reason}, ObjectType())
+            checks.append(VarBinding(holds, TupleGetItem(both, k)))
+            checks.append(VarBinding(Var("_", ObjectType()), stop))
         fields = tuple(TupleGetItem(both, k) for k in range(len(p.outputs)))
         return [
             VarBinding(both, Call(call.op, args, attrs, ty, (ty,), call.span)),
-            VarBinding(inside, TupleGetItem(both, len(p.outputs))),
-            VarBinding(Var("_", ObjectType()), stop),
+            *checks,
             VarBinding(b.var, Tuple(fields) if isinstance(call.type, TupleType) else fields[0]),
         ]
 

@@ -27,7 +27,7 @@ from eqsat.ir import (
     UnknownShape,
     Var,
     size_requirements,
-    unproved_access,
+    unproved,
 )
 from eqsat.ir.tir import Buffer, IntImm
 from eqsat.lowering._copy import copy_kernel
@@ -208,10 +208,10 @@ class _Lowering:
     def prim_call(self, p: PrimCall, *, is_tuple: bool) -> _Value:
         """Run a PrimFunc as it is written."""
         name = p.func.name
-        if problem := unproved_access(p.func):
+        if problem := unproved(p.func):
             raise LoweringError(
-                f"{self.main.name} calls {name}, which may leave a buffer: {problem}; guard the "
-                "access, or run the program with eqsat.interpret"
+                f"{self.main.name} calls {name}, which is not checked where it runs: {problem}; "
+                "compile the module with eqsat.compile, or run it with eqsat.interpret"
             )
         args = [s for t in p.tensors for s in _leaves(self.value(t))]
         results: list[int] = []

@@ -25,7 +25,7 @@ from eqsat.ir import (
     VarBinding,
     is_known,
     specialized,
-    unproved_access,
+    unproved,
 )
 from eqsat.ir.tir import PrimExpr, const, from_dim
 from eqsat.lowering._raise import raised
@@ -116,7 +116,7 @@ def as_operator(p: PrimCall, call: Call) -> Call | None:
 def is_native_prim_call(module: IRModule, call: Call) -> bool:
     """Say whether a call of a PrimFunc has native code: no access may leave its buffer."""
     p = prim_call(module, call)
-    return p is not None and not unproved_access(p.func)
+    return p is not None and not unproved(p.func)
 
 
 def raise_prim_calls(module: IRModule, function: str) -> IRModule:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from eqsat.ir._tir import (
     Annotation,
+    Assert,
     Block,
     Buffer,
     BufferStore,
@@ -15,6 +16,8 @@ from eqsat.ir._tir import (
     For,
     IfThenElse,
     IntImm,
+    Jump,
+    JumpKind,
     Let,
     LoopKind,
     PrimExpr,
@@ -22,6 +25,7 @@ from eqsat.ir._tir import (
     Range,
     Stmt,
     Var,
+    While,
     seq,
     shape_var,
 )
@@ -52,6 +56,9 @@ _STATEMENTS = (
     "T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_packed", "T.tvm_call_packed",
     "T.tvm_storage_sync",
 )  # fmt: skip
+_JUMPS: dict[str, JumpKind] = {
+    "T.break_loop": "break", "T.continue_loop": "continue", "T.thread_return": "return",
+}  # fmt: skip
 _BLOCKS = ("T.sblock", "T.block")
 
 
@@ -178,7 +185,7 @@ class TirReader:
         self._names.update(before)
         return body
 
-    def _statement(self, node: ast.stmt) -> Stmt:
+    def _statement(self, node: ast.stmt) -> Stmt:  # noqa: C901 - one case per node
         match node:
             case ast.For():
                 return self._loop(node)
@@ -198,18 +205,37 @@ class TirReader:
                 return self._store(target, whole)
             case ast.Expr(value=ast.Call() as call):
                 return self._evaluate(call)
-            case ast.While():
-                raise self._source.error(node, f"a while loop {_UNSUPPORTED}")
-            case ast.Return():
-                raise self._source.error(node, f"return {_UNSUPPORTED}")
+            case ast.While(test=test, body=body):
+                if node.orelse:
+                    raise self._source.error(node, "a while loop has no else")
+                return While(self._exprs.condition(test), self._scoped_body(body))
+            case ast.Break():
+                return Jump("break")
+            case ast.Continue():
+                return Jump("continue")
+            case ast.Return(value=None):
+                return Jump("return")
+            case ast.Return(value=ast.expr() as value):
+                return self._return(value)
+            case ast.Assert(test=test, msg=told):
+                return self._assertion(node, test, told)
             case _:
                 what = ast.unparse(node).split("\n")[0]
                 raise self._source.error(node, f"not a TensorIR statement here: {what}")
 
     def _evaluate(self, call: ast.Call) -> Stmt:
         if callee(call) == "T.evaluate":
-            bound = bind(self._source, call, "value")
-            return Evaluate(self._exprs.expr(required(self._source, call, bound, "value")))
+            value = required(self._source, call, bind(self._source, call, "value"), "value")
+            if isinstance(value, ast.Call) and callee(value) in (*_JUMPS, "T.ret"):
+                return self._evaluate(value)
+            return Evaluate(self._exprs.expr(value))
+        if callee(call) == "T.ret":
+            return self._return(
+                required(self._source, call, bind(self._source, call, "val"), "val")
+            )
+        if callee(call) in _JUMPS:
+            bind(self._source, call, "")
+            return Jump(_JUMPS[callee(call)])
         if callee(call) in _STATEMENTS:
             return Evaluate(self._exprs.expr(call))
         if callee(call) == "T.attr" and _is_pragma(call):
@@ -217,6 +243,27 @@ class TirReader:
         raise self._source.error(
             call, f"{callee(call) or 'this call'} cannot stand here as a statement"
         )
+
+    def _return(self, value: ast.expr) -> Jump:
+        read = self._exprs.expr(value)
+        if isinstance(value, ast.Constant) and isinstance(read, IntImm) and read.dtype == "int64":
+            read = IntImm(read.value, "int32")
+        return Jump("return", read)
+
+    def _assertion(self, node: ast.stmt, test: ast.expr, told: ast.expr | None) -> Assert:
+        """Read `assert condition, "message"`, or `(kind, [parts of the message])` after it."""
+        condition = self._exprs.condition(test)
+        match told:
+            case ast.Constant(value=str(message)):
+                return Assert(condition, message)
+            case ast.Tuple(elts=[ast.Constant(value=str(kind)), listed]):
+                parts = sequence(listed) or [listed]
+                message = "".join(text_literal(self._source, p, "a message") for p in parts)
+                return Assert(condition, message, kind)
+            case None:
+                return Assert(condition, ast.unparse(test))
+            case _:
+                raise self._source.error(node, "an assertion's message is a string")
 
     def _store(self, target: ast.Subscript, value: ast.expr) -> Stmt:
         buffer = self._exprs.buffer(target.value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, cast
+from typing import cast
 
 from eqsat.ir._tir import (
     Annotation,
+    AxisKind,
     Binary,
     Buffer,
     BufferRegion,
@@ -33,8 +34,10 @@ from eqsat.ir.script._syntax import (
 
 _ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer", "T.alloc_local")
 BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
-_SPATIAL = ("T.axis.spatial", "T.axis.S")
-_REDUCE = ("T.axis.reduce", "T.axis.R")
+_AXES: dict[str, AxisKind] = {
+    "T.axis.spatial": "S", "T.axis.S": "S", "T.axis.reduce": "R", "T.axis.R": "R",
+    "T.axis.opaque": "opaque", "T.axis.scan": "scan",
+}  # fmt: skip
 
 
 class BlockParts:
@@ -85,7 +88,7 @@ class DeclarationReader:
         if name == "T.axis.remap":
             self._remap(target, call, parts)
             return True
-        if name in (*_SPATIAL, *_REDUCE):
+        if name in _AXES:
             if not isinstance(target, ast.Name):
                 raise self._source.error(target, "an axis has one name")
             self._axis(target.id, call, parts)
@@ -100,7 +103,10 @@ class DeclarationReader:
 
     def allocation(self, name: str, call: ast.Call) -> Buffer:
         """Return the buffer that `name = T.alloc_...` allocates, aligned as we choose."""
-        signature = "shape dtype data strides elem_offset scope align"
+        signature = (
+            "shape dtype data strides elem_offset scope align offset_factor buffer_type "
+            "axis_separators"
+        )
         buffer = self._signature.buffer(name, call, signature)
         if callee(call) == "T.alloc_local":
             buffer = replace(buffer, scope="local")
@@ -121,14 +127,13 @@ class DeclarationReader:
             domain = Range(low, difference(high, low))
         else:
             raise self._source.error(domain_node, "a domain is an extent or (begin, end)")
-        kind: Literal["S", "R"] = "S" if callee(call) in _SPATIAL else "R"
-        self._add_iter(name, domain, kind, binding, parts)
+        self._add_iter(name, domain, _AXES[callee(call)], binding, parts)
 
     def _add_iter(
         self,
         name: str,
         domain: Range,
-        kind: Literal["S", "R"],
+        kind: AxisKind,
         binding: PrimExpr,
         parts: BlockParts,
     ) -> None:
@@ -154,7 +159,7 @@ class DeclarationReader:
         for t, kind, var in zip(targets, kinds, loops, strict=True):
             if not isinstance(t, ast.Name):
                 raise self._source.error(t, "an axis has one name")
-            self._add_iter(t.id, self._loops[var], cast('Literal["S", "R"]', kind), var, parts)
+            self._add_iter(t.id, self._loops[var], cast("AxisKind", kind), var, parts)
 
     def _declared_property(self, call: ast.Call, parts: BlockParts) -> bool:
         match callee(call):
@@ -216,6 +221,10 @@ class DeclarationReader:
         match value:
             case ast.Constant(str() as word):
                 return word
+            case ast.Constant(None):
+                return None
+            case ast.Dict():
+                return self.annotations(value)
             case ast.List(items) | ast.Tuple(items):
                 return tuple(self._annotation(item) for item in items)
             case _:

@@ -9,6 +9,7 @@ from typing import assert_never
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
     Annotation,
+    Assert,
     Binary,
     Block,
     Buffer,
@@ -23,6 +24,7 @@ from eqsat.ir._tir import (
     IntImm,
     Intrinsic,
     IterVar,
+    Jump,
     Let,
     Not,
     PrimExpr,
@@ -33,6 +35,7 @@ from eqsat.ir._tir import (
     Stmt,
     StringImm,
     Var,
+    While,
     binary,
     shape_var,
 )
@@ -134,7 +137,7 @@ class TirPrinter:
 
     # --- statements -------------------------------------------------------------------------
 
-    def _statement(self, s: Stmt, depth: int) -> None:
+    def _statement(self, s: Stmt, depth: int) -> None:  # noqa: C901 - one case per node
         match s:
             case Seq(stmts):
                 if not stmts:
@@ -161,6 +164,14 @@ class TirPrinter:
                     return
                 self._emit(depth, f"{self._name_var(var)}: T.let[T.{var.dtype}] = {shown}")
                 self._statement(body, depth)
+            case While(condition, body):
+                self._emit(depth, f"while {self.expr(condition)}:")
+                self._statement(body, depth + 1)
+            case Jump(kind, value):
+                self._emit(depth, f"return {self.expr(value)}" if kind == "return" else kind)
+            case Assert(condition, message, kind):
+                told = f"({string(kind)}, [{string(message)}])"
+                self._emit(depth, f"assert {self.expr(condition)}, {told}")
             case Evaluate(value):
                 self._emit(depth, f"T.evaluate({self.expr(value)})")
             case BufferStore(buffer, indices, value):
@@ -208,8 +219,16 @@ class TirPrinter:
                 return f"[{', '.join(map(self._annotation, value))}]"
             case str():
                 return string(value)
+            case Mapping():
+                return self._annotations(value)
+            case None:
+                return "None"
             case IntImm(plain, "int64"):
                 return str(plain)
+            case IntImm(plain, "bool"):
+                return str(bool(plain))
+            case FloatImm(plain, "float32") if math.isfinite(plain):
+                return repr(plain)
             case _:
                 return self.expr(value)
 
@@ -248,10 +267,12 @@ class TirPrinter:
             at = end
 
     def _is_remapped(self, i: IterVar) -> bool:
+        if i.kind not in ("S", "R"):
+            return False
         return isinstance(i.binding, Var) and self._loops.get(i.binding) == i.domain
 
     def _iterator(self, i: IterVar, depth: int) -> None:
-        kind = "spatial" if i.kind == "S" else "reduce"
+        kind = {"S": "spatial", "R": "reduce"}.get(i.kind, i.kind)
         domain = self.expr(i.domain.extent)
         if i.domain.min != IntImm(0, i.domain.min.dtype):
             end = self.expr(binary("+", i.domain.min, i.domain.extent))
@@ -394,7 +415,10 @@ def statement_expressions(  # noqa: C901 - one case per node
             bound.add(var)
             yield value
             yield from statement_expressions(body, bound)
-        case Evaluate(value):
+        case While(condition, body):
+            yield condition
+            yield from statement_expressions(body, bound)
+        case Evaluate(value) | Jump(value=value) | Assert(value):
             yield value
         case BufferStore(_, indices, value):
             yield from indices

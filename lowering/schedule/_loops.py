@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from eqsat.ir.tir import (
+    Assert,
     Block,
     Buffer,
     BufferLoad,
@@ -18,6 +19,7 @@ from eqsat.ir.tir import (
     For,
     IfThenElse,
     IntImm,
+    Jump,
     Let,
     LoopKind,
     PrimExpr,
@@ -25,6 +27,7 @@ from eqsat.ir.tir import (
     Seq,
     Stmt,
     Var,
+    While,
     binary,
     conjunction,
     seq,
@@ -141,7 +144,7 @@ def decompose_reduction(func: PrimFunc, block: str) -> PrimFunc:
 def map_statements(s: Stmt, f: Callable[[Stmt], Stmt]) -> Stmt:
     """Return `s` with `f` applied to every statement, inner ones first."""
     match s:
-        case For() | Let():
+        case For() | While() | Let():
             body = map_statements(s.body, f)
             s = s if body is s.body else replace(s, body=body)
         case Block():
@@ -158,7 +161,7 @@ def map_statements(s: Stmt, f: Callable[[Stmt], Stmt]) -> Stmt:
             then_body = map_statements(a, f)
             else_body = None if b is None else map_statements(b, f)
             s = s if then_body is a and else_body is b else IfThenElse(c, then_body, else_body)
-        case BufferStore() | Evaluate():
+        case BufferStore() | Evaluate() | Jump() | Assert():
             pass
     return f(s)
 
@@ -183,7 +186,7 @@ def _paths(
             _paths(a, loops, found)
             if b is not None:
                 _paths(b, loops, found)
-        case Let():
+        case Let() | While():
             _paths(s.body, loops, found)
         case _:
             pass

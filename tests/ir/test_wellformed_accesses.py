@@ -118,6 +118,15 @@ REJECTED: dict[str, tuple[str, str]] = {
         ),
         "B[0, 0] is written at vj = 0 and read at vj = 1",
     ),
+    "a jump that lets one through": (
+        """
+    for i in range(8):
+        if i < 2:
+            continue
+        C[i] = T.float32(0)
+""",
+        "PrimFunc f: index 0 of C is 7 at i = 7, outside of its 6 elements",
+    ),
     "a parallel loop that sums": (
         """
     for i in T.parallel(6):
@@ -170,6 +179,35 @@ ACCEPTED: dict[str, str] = {
     "a write from memory": block("B[I[vi], vj] = A[vi, vj]", reads="A[vi, vj], I[vi]", writes="B[I[vi], vj]"),
     "one of many writes": block(
         "if vj == 3:\n                C[vi] = A[vi, vj]", writes="C[vi]"
+    ),
+    "an access after a continue": """
+    for i in range(8):
+        if i >= 6:
+            continue
+        C[i] = T.float32(0)
+""",
+    "an access after a break": """
+    for i in range(8):
+        if I[0] + i >= 6:
+            break
+        C[i] = T.float32(0)
+""",
+    "an access after a return": """
+    for i in range(8):
+        for j in range(10):
+            if I[0] + i >= 6:
+                return 0
+        C[i] = T.float32(0)
+""",
+    "a while loop that knows better": """
+    for i in range(8):
+        while I[0] + i < 6:
+            C[i] = T.float32(0)
+            I[0] = T.int64(6)
+""",
+    "an ordered sum": block("C[vi] = C[vi] + A[vi, vj]", writes="C[vi]").replace(
+        'vi, vj = T.axis.remap("SS", [i, j])',
+        "vi = T.axis.spatial(6, i)\n            vj = T.axis.scan(10, j)",
     ),
     "a predicate": """
     for i in range(8):

@@ -185,6 +185,137 @@ def f(A: T.Buffer((6, 10), "float32"), W: T.Buffer((10, 24), "float32"), C: T.Bu
         'R.call_tir(cls.f, (x, w), out_ty=R.Tensor((6, 24), "float32"))',
         "as written",
     ),
+    "binary search": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((24,), "float32"), X: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "int64")):
+    for i in T.parallel(6):
+        for j in range(10):
+            low = T.alloc_local((1,), "int64")
+            high = T.alloc_local((1,), "int64")
+            low[0] = T.int64(0)
+            high[0] = T.int64(24)
+            while low[0] < high[0]:
+                if A[(low[0] + high[0]) // 2] < X[i, j]:
+                    low[0] = (low[0] + high[0]) // 2 + 1
+                else:
+                    high[0] = (low[0] + high[0]) // 2
+            B[i, j] = low[0]
+""",
+        'a: R.Tensor((24,), "float32"), ' + X,
+        'R.call_tir(cls.f, (a, x), out_ty=R.Tensor((6, 10), "int64"))',
+        "",
+    ),
+    "break and continue": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6,), "float32")):
+    for i in range(6):
+        B[i] = T.float32(0)
+        for j in T.unroll(10):
+            if A[i, j] < T.float32(-1):
+                continue
+            for k in range(10):
+                if A[i, k] > T.float32(1):
+                    break
+                B[i] = B[i] + A[i, j]
+            if B[i] > T.float32(3):
+                break
+            B[i] = B[i] * T.float32(2)
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6,), "float32"))',
+        "as written",
+    ),
+    "return before parallel loops": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6,), "float32")):
+    for i in T.parallel(6):
+        B[i] = T.float32(0)
+    for i in range(3):
+        if A[i, 0] > T.float32(0):
+            return 0
+        B[i] = A[i, 0]
+    for i in T.parallel(6):
+        B[i] = B[i] + T.float32(1)
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6,), "float32"))',
+        "as written",
+    ),
+    "jumps that guard accesses": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6,), "float32")):
+    for i in range(8):
+        if i >= 6:
+            continue
+        B[i] = A[i, 0]
+    for i in range(20):
+        if i == 6:
+            return 0
+        elif i > 6:
+            break
+        B[i] = B[i] + T.float32(1)
+""",
+        X,
+        'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6,), "float32"))',
+        "",
+    ),
+    "lanes that part": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i in range(6):
+        for j in T.vectorized(10):
+            t = T.alloc_local((1,), "float32")
+            t[0] = T.abs(A[i, j]) + T.float32(0.01)
+            while t[0] < T.float32(1):
+                t[0] = t[0] * T.float32(2)
+            B[i, j] = t[0]
+        for j in T.vectorized(10):
+            if A[i, j] > T.float32(0):
+                continue
+            B[i, j] = B[i, j] + T.Cast("float32", j)
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "axes in order": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    for i, j in T.grid(6, 10):
+        with T.sblock("sum"):
+            vi = T.axis.opaque(6, i)
+            vj = T.axis.scan(10, j)
+            T.reads(A[vi, vj], B[vi, 0:10])
+            T.writes(B[vi, vj])
+            B[vi, vj] = A[vi, vj] + T.if_then_else(vj > 0, B[vi, vj - 1], T.float32(0))
+""",
+        X,
+        SAME,
+        "as written",
+    ),
+    "an index that is written over": (
+        """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
+    at = T.alloc_local((1,), "int64")
+    for i, j in T.grid(6, 10):
+        at[0] = T.Cast("int64", j)
+        with T.sblock("b"):
+            vi = T.axis.opaque(6, i)
+            vj = T.axis.opaque(10, at[0])
+            at[0] = T.int64(0)
+            B[vi, vj] = A[vi, vj] + T.Cast("float32", at[0])
+""",
+        X,
+        SAME,
+        "",
+    ),
     "predicate": (
         """
 @T.prim_func(s_tir=True)
@@ -508,3 +639,105 @@ def f(A: T.Buffer((6, 10), "float32"), B: T.Buffer((6, 10), "float32")):
 """
     with pytest.raises(eqsat.EqsatError, match="bound to threadIdx"):
         eqsat.compile(module(prim, X, SAME), cache=False)
+
+
+SUM_UNTIL = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6,), "float32"), B: T.Buffer((1,), "float32")):
+    at = T.alloc_local((1,), "int64")
+    at[0] = T.int64(0)
+    B[0] = T.float32(0)
+    while {condition}:
+        B[0] = B[0] + A[at[0]]
+        at[0] = at[0] + T.int64(1)
+"""
+ONE = 'R.call_tir(cls.f, (x,), out_ty=R.Tensor((1,), "float32"))'
+SIX = 'x: R.Tensor((6,), "float32")'
+
+
+@pytest.mark.parametrize("condition", ["A[at[0]] != T.float32(0)", "True"])
+def test_a_while_loop_that_leaves_a_buffer_ends(condition: str) -> None:
+    mod = module(SUM_UNTIL.format(condition=condition), SIX, ONE)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
+        exe(np.ones(6, np.float32))
+    with pytest.raises(IndexError):
+        eqsat.interpret(mod, np.ones(6, np.float32))
+
+
+def test_what_is_read_in_the_condition_of_a_while_loop_is_checked_only_where_it_is_read() -> None:
+    condition = "at[0] < T.int64(6) and A[at[0]] != T.float32(0)"
+    mod = module(SUM_UNTIL.format(condition=condition), SIX, ONE)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    np.testing.assert_array_equal(exe(np.ones(6, np.float32)), [6])
+    np.testing.assert_array_equal(exe(np.array([1, 2, 0, 4, 5, 6], np.float32)), [3])
+
+
+STALE = {
+    "a condition": """
+    if 0 <= I[0] and I[0] < 6:
+        I[0] = T.int64(1 << 40)
+        A[I[0]] = T.float32(1)
+""",
+    "a condition of a loop": """
+    for k in range(2):
+        if k == 1 or (0 <= I[0] and I[0] < 6):
+            A[T.max(I[0], 0)] = T.float32(1)
+        I[0] = T.int64(1 << 40)
+""",
+    "a condition of a while loop": """
+    while 0 <= I[0] and I[0] < 6:
+        I[0] = T.int64(1 << 40)
+        A[I[0]] = T.float32(1)
+""",
+    "a jump": """
+    for k in range(2):
+        if I[0] < 0 or I[0] >= 6:
+            continue
+        I[0] = T.int64(1 << 40)
+        A[I[0]] = T.float32(1)
+""",
+    "a variable": """
+    v: T.let[T.int64] = I[0] + T.int64(1 << 40)
+    I[0] = T.int64(-(1 << 40))
+    if 0 <= v + I[0]:
+        A[v] = T.float32(1)
+""",
+    "the bounds of a loop": """
+    for k in range(I[0], I[0] + T.int64(2)):
+        I[0] = T.int64(-100)
+        A[k - I[0]] = T.float32(1)
+""",
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_what_was_known_of_a_value_ends_where_it_is_written(name: str) -> None:
+    head = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6,), "float32"), I: T.Buffer((1,), "int64")):
+"""
+    call = 'R.call_tir_inplace(cls.f, (x, i), inplace_indices=[0, 1], out_ty=[R.Tensor((6,), "float32"), R.Tensor((1,), "int64")])'
+    mod = module(head.strip() + STALE[name], SIX + ', i: R.Tensor((1,), "int64")', call)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    with pytest.raises(RuntimeCheckError, match="PrimFunc f left a buffer: A: index 0"):
+        exe(np.ones(6, np.float32), np.array([3]))
+
+
+def test_an_assertion_ends_the_program() -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(A: T.Buffer((6,), "float32"), B: T.Buffer((6,), "float32")):
+    for i in T.parallel(6):
+        assert A[i] >= T.float32(0), "a root of a negative number"
+        B[i] = T.sqrt(A[i])
+    assert B[0] < T.float32(10), ("ValueError", ["too ", "large"])
+"""
+    mod = module(prim, SIX, 'R.call_tir(cls.f, (x,), out_ty=R.Tensor((6,), "float32"))')
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    np.testing.assert_array_equal(exe(np.full(6, 4, np.float32)), np.full(6, 2, np.float32))
+    for value, message in ((-1, "a root of a negative number"), (900, "too large")):
+        x = np.full(6, value, np.float32)
+        for run in (exe, lambda x: eqsat.interpret(mod, x)):
+            with pytest.raises(RuntimeCheckError, match=f"PrimFunc f: {message}"):
+                run(x)
