@@ -186,10 +186,9 @@ def contraction_of(
     g = groups if isinstance(groups, int) and groups > 0 else 1
     kernel_layout = str(attrs.get("kernel_layout") or "OIHW")
     data_layout = str(attrs.get("data_layout") or "NCHW")
-    window = prod(s for s, axis in zip(y, kernel_layout, strict=False) if axis not in "OI")
     by_axis: Mapping[str, int] = dict(zip(kernel_layout, y, strict=False))
     channels = dict(zip(data_layout, x, strict=False)).get("C", 1)
-    k = max(1, channels // g) * window
+    k = max(1, channels // g) * _num_taps(attrs, y)
     n = by_axis.get("O", 1) if "transpose" in op.name else max(1, by_axis.get("O", 1) // g)
     m = max(1, total // max(1, n * g))
     return Contraction(g, m, max(1, n), k)
@@ -204,18 +203,27 @@ def product_of(
         if len(y) <= 2 and p.batch > 1:
             return Product(1, p.batch * p.m, p.n, p.k, p.n)
         return Product(p.batch, p.m, p.n, p.k, p.n)
-    layout = str(attrs.get("out_layout") or attrs.get("data_layout") or "NCHW")
+    data_layout = str(attrs.get("data_layout") or "NCHW")
+    layout = str(attrs.get("out_layout") or data_layout)
     axes = dict(zip(layout, out, strict=False))
     images = axes.get("N", 1)
     strides = attrs.get("strides")
     is_dense = not isinstance(strides, tuple) or all(s == 1 for s in strides)
+    is_pointwise = is_dense and _num_taps(attrs, y) == 1
     if layout.endswith("C"):
-        is_pointwise = is_dense and p.k == max(1, x[-1] // p.batch)
-        return Product(p.batch, p.m, p.n, p.k, p.n, has_window_rows=not is_pointwise)
+        run = p.n if str(attrs.get("kernel_layout")).endswith("O") else 1
+        return Product(p.batch, p.m, p.n, p.k, run, has_window_rows=not is_pointwise)
     pixels = max(1, p.m // max(1, images))
-    is_pointwise = is_dense and prod(y[2:]) == 1
-    run = pixels if is_pointwise else axes.get(layout[-1], 1) if is_dense else 1
+    if data_layout.endswith("C") or not is_dense:
+        run = 1
+    else:
+        run = pixels if is_pointwise else axes.get(layout[-1], 1)
     return Product(p.batch * images, p.n, pixels, p.k, run)
+
+
+def _num_taps(attrs: Attrs, kernel: Sequence[int]) -> int:
+    layout = str(attrs.get("kernel_layout") or "OIHW")
+    return prod(s for s, axis in zip(kernel, layout, strict=False) if axis not in "OI")
 
 
 def is_depthwise(op: OpDef, attrs: Attrs, y: Sequence[int]) -> bool:

@@ -134,9 +134,9 @@ class _FormMaker:
         assert item.op == TUPLE_GET_ITEM
         if node.op in _VIEW_FIELDS:
             return "view"
-        return (
-            "pointwise" if node.op in _POINTWISE_FIELDS and item.attrs["index"] == 0 else "opaque"
-        )
+        # In training it depends on all elements of its channel.
+        is_pointwise = node.op in _POINTWISE_FIELDS and not node.attrs.get("training")
+        return "pointwise" if is_pointwise and item.attrs["index"] == 0 else "opaque"
 
     def _work(self, result_id: ClassId, node: ENode) -> _Work:
         classes = self._graph.snapshot.classes

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from eqsat.ir import AttrValue
@@ -302,21 +303,82 @@ def channel_dims(x: Known, gamma: Known, axis: AttrValue) -> Shape:
     return tuple(gamma.dims[0] if i == a % x.ndim else 1 for i in range(x.ndim))
 
 
-def _epsilon(e: float) -> float:
+def other_axes(x: Known, axis: AttrValue) -> tuple[int, ...]:
+    """Return the axes of x but this one."""
+    (a,) = int_tuple(axis)
+    return tuple(i for i in range(x.ndim) if i != a % x.ndim)
+
+
+def _float(e: float) -> float:
     return float(e)
 
 
-@composites.rule(
-    source="Ioffe, Szegedy (2015): batch normalization at inference",
-    numerics=ROUNDING,
-)
+def _rest(t: float) -> float:
+    return 1.0 - float(t)
+
+
+BATCH_NORM = "Ioffe, Szegedy (2015): batch normalization"
+
+
+def _batch_norm(
+    operands: Sequence[Pattern], a: IntAttr, e: FloatAttr, t: FloatAttr, *, training: bool
+) -> Pattern:
+    return ops.nn.batch_norm(
+        *operands, axis=a, epsilon=e, center=True, scale=True, momentum=t, training=training
+    )
+
+
+@composites.rule(source=f"{BATCH_NORM}, at inference", numerics=ROUNDING)
 def batch_norm_is_scale_and_shift(
     x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
 ) -> Sides:
-    normal = ops.nn.batch_norm(
-        x, g, b, m, v, axis=a, epsilon=e, center=True, scale=True, momentum=t, training=False
-    )
-    scale = g * ops.rsqrt(v + compute(_epsilon, e))
+    scale = g * ops.rsqrt(v + compute(_float, e))
     shift = b - m * scale
     shape = compute(channel_dims, x, g, a)
+    normal = _batch_norm((x, g, b, m, v), a, e, t, training=False)
     return normal[0], x * ops.reshape(scale, shape) + ops.reshape(shift, shape)
+
+
+@composites.rule(source=f"{BATCH_NORM}, at inference")
+def batch_norm_keeps_mean(
+    x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
+) -> Sides:
+    return _batch_norm((x, g, b, m, v), a, e, t, training=False)[1], m
+
+
+@composites.rule(source=f"{BATCH_NORM}, at inference")
+def batch_norm_keeps_variance(
+    x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
+) -> Sides:
+    return _batch_norm((x, g, b, m, v), a, e, t, training=False)[2], v
+
+
+@composites.rule(source=f"{BATCH_NORM}, in training", numerics=ROUNDING)
+def batch_norm_uses_statistics_of_batch(
+    x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
+) -> Sides:
+    axes, shape = compute(other_axes, x, a), compute(channel_dims, x, g, a)
+    mean, variance = ops.mean(x, axis=axes), ops.variance(x, axis=axes)
+    scale = g * ops.rsqrt(variance + compute(_float, e))
+    normal = _batch_norm((x, g, b, m, v), a, e, t, training=True)
+    # The mean is taken off first: where the batch hardly varies, the scale is large.
+    centered = x - ops.reshape(mean, shape)
+    return normal[0], centered * ops.reshape(scale, shape) + ops.reshape(b, shape)
+
+
+@composites.rule(source=f"{BATCH_NORM}, in training", numerics=ROUNDING)
+def batch_norm_moves_mean(
+    x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
+) -> Sides:
+    mean = ops.mean(x, axis=compute(other_axes, x, a))
+    normal = _batch_norm((x, g, b, m, v), a, e, t, training=True)
+    return normal[1], m * compute(_rest, t) + mean * compute(_float, t)
+
+
+@composites.rule(source=f"{BATCH_NORM}, in training", numerics=ROUNDING)
+def batch_norm_moves_variance(
+    x: Float, g: Vector, b: Vector, m: Vector, v: Vector, a: IntAttr, e: FloatAttr, t: FloatAttr
+) -> Sides:
+    variance = ops.variance(x, axis=compute(other_axes, x, a))
+    normal = _batch_norm((x, g, b, m, v), a, e, t, training=True)
+    return normal[2], v * compute(_rest, t) + variance * compute(_float, t)
