@@ -13,6 +13,7 @@ from eqsat.ir import (
     Constant,
     Copier,
     Expr,
+    ExternFunc,
     Function,
     GlobalVar,
     If,
@@ -47,7 +48,8 @@ from eqsat.shapes import Dim, Proof, sym
 SMALL = 16
 # Specialising one function may show constants to the next.
 _ROUNDS = 4
-_OWN_ATTRS = frozenset({"primitive", "template", "part"})
+# Marks of kernels and groups, ours and those of TVM: the body says all.
+_OWN_ATTRS = frozenset({"primitive", "Primitive", "template", "part"})
 
 
 def simplified(module: IRModule, roots: Set[str]) -> IRModule:
@@ -55,8 +57,8 @@ def simplified(module: IRModule, roots: Set[str]) -> IRModule:
 
     Private functions and local ones are inlined where they are small or called once; a parameter
     of a private one that is the same constant at every call is replaced by it, and what that
-    decides (conditions, scalar operators) is computed; private functions that nothing calls are
-    dropped.
+    decides (conditions, scalar operators) is computed; what was computed before a branch is read in
+    it; private functions that nothing calls are dropped.
 
     Args:
         module: any module.
@@ -83,17 +85,33 @@ def _has_choices(module: IRModule, f: Function | PrimFunc) -> bool:
     )
 
 
+def _overwrites(f: Function | PrimFunc) -> bool:
+    """Say whether a call in the body may write to what it is given."""
+    return isinstance(f, Function) and any(
+        isinstance(e, Call)
+        and (isinstance(e.op, ExternFunc) or (isinstance(e.op, OpDef) and _may_write(e.op)))
+        for e in _expressions(f.body)
+    )
+
+
+def _may_write(op: OpDef) -> bool:
+    return "inplace" in op.name or not (op.is_pure or op.name in ("print", "assert_op"))
+
+
 # --- inlining -------------------------------------------------------------------------------
 
 
 def _inlined(module: IRModule, roots: Set[str]) -> IRModule:
     graph = _CallGraph.of(module)
     inliner = _Inliner(module, graph, roots)
+    shares = not any(_overwrites(f) for f in module.functions.values())
     functions: dict[str, Function | PrimFunc] = dict(module.functions)
     for name in graph.callees_first():
         f = module.functions[name]
         assert isinstance(f, Function)
-        copier = Copier(replace=inliner.replacement, replace_local=inliner.local_replacement)
+        copier = Copier(
+            replace=inliner.replacement, replace_local=inliner.local_replacement, shares=shares
+        )
         functions[name] = inliner.simplified[name] = copier.function(f)
     return replace(module, functions=functions)
 

@@ -90,15 +90,18 @@ def keep_local(call: Call, local: LocalFunction) -> None:
 class Copier:
     """Copies bodies, with variables replaced by `values`, symbols by `dims`, calls by `replace`.
 
-    Calls of local functions are replaced by `replace_local`.
+    Calls of local functions are replaced by `replace_local`. With `shares` nothing pure is computed
+    that was computed before, which is right where nothing is overwritten.
     """
 
     values: dict[Var, Expr] = field(default_factory=dict[Var, Expr])
     dims: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
     replace: Replace = keep
     replace_local: ReplaceLocal = keep_local
+    shares: bool = False
     _locals: dict[Var, LocalFunction] = field(default_factory=dict[Var, LocalFunction])
     _known: dict[Var, Tuple | ShapeExpr] = field(default_factory=dict[Var, "Tuple | ShapeExpr"])
+    _computed: dict[object, Var] = field(default_factory=dict[object, Var])
 
     def function(self, f: Function) -> Function:
         """Return a copy of a function."""
@@ -109,9 +112,10 @@ class Copier:
     def sequence(self, s: SeqExpr) -> SeqExpr:
         """Return a copy of a body."""
         out: list[Binding] = []
-        known, dims = dict(self._known), self.dims  # what is named inside is not visible outside
+        # What is named inside is not visible outside.
+        known, computed, dims = dict(self._known), dict(self._computed), self.dims
         result = self.append(s, out)
-        self._known, self.dims = known, dims
+        self._known, self._computed, self.dims = known, computed, dims
         kept = _without_unread(out, result)
         return SeqExpr((BindingBlock(kept),) if kept else (), result)
 
@@ -152,10 +156,14 @@ class Copier:
             self.values[b.var] = value
             self._define(b.var, value)
             return
+        same = self._computed_before(value)
+        if same is not None and same.type == declared:
+            self.values[b.var] = same
+            return
         var = self._fresh(b.var, declared)
         if isinstance(value, Tuple):
             self._known[var] = value
-        out.append(VarBinding(var, value))
+        self._bind(var, value, out)
 
     def _define(self, var: Var, value: Expr) -> None:
         """Note what a scalar variable is worth as a symbol, its name being one too."""
@@ -169,9 +177,21 @@ class Copier:
                     pass
 
     def _named(self, value: Expr, out: list[Binding], name: str = "gv") -> Var:
+        same = self._computed_before(value)
+        if same is not None:
+            return same
         var = Var(name, value.type, span=getattr(value, "span", None))
-        out.append(VarBinding(var, value))
+        self._bind(var, value, out)
         return var
+
+    def _bind(self, var: Var, value: Expr, out: list[Binding]) -> None:
+        out.append(VarBinding(var, value))
+        if self.shares and (key := _value_key(value)) is not None:
+            self._computed[key] = var
+
+    def _computed_before(self, value: Expr) -> Var | None:
+        key = _value_key(value) if self._computed else None
+        return None if key is None else self._computed.get(key)
 
     # --- expressions ------------------------------------------------------------------------
 
@@ -248,7 +268,15 @@ class Copier:
         local = self._locals.get(op) if isinstance(op, Var) else None
         found = self.replace(call) if local is None else self.replace_local(call, local)
         if isinstance(found, Inlined):
-            inner = Copier(found.values, found.dims, self.replace, self.replace_local, self._locals)
+            inner = Copier(
+                found.values,
+                found.dims,
+                self.replace,
+                self.replace_local,
+                self.shares,
+                self._locals,
+                _computed=self._computed,
+            )
             return inner.append(found.body, out)
         return call if found is None else found
 
@@ -293,6 +321,35 @@ def _without_unread(bindings: list[Binding], result: Expr) -> tuple[Binding, ...
         kept.append(b)
         read.update(variables_read(b.value))
     return tuple(reversed(kept))
+
+
+def _value_key(e: Expr) -> object:
+    """Return what only equal values have in common; None where two may differ."""
+    match e:
+        case Call(OpDef() as op, args, attrs) if op.is_pure and op.operands:
+            keys = tuple(_argument_key(a) for a in args)
+            return None if None in keys else (op, keys, tuple(attrs.items()), e.type)
+        case TupleGetItem(tuple_value, index):
+            return (tuple_value, index)
+        case _:
+            return None
+
+
+def _argument_key(e: Expr) -> object:
+    match e:
+        case Var() | Constant():
+            return e
+        case ShapeExpr(dims):
+            return dims
+        case PrimValue(value):
+            return (value, e.dtype)
+        case NullValue():
+            return NullValue
+        case Tuple(fields):
+            keys = tuple(_argument_key(f) for f in fields)
+            return None if None in keys else keys
+        case _:
+            return None
 
 
 def _is_droppable(e: Expr) -> bool:

@@ -45,7 +45,7 @@ from eqsat.ir.script._syntax import (
     sequence,
     text_literal,
 )
-from eqsat.shapes import EqsatError, SymDim, is_dtype
+from eqsat.shapes import Dim, EqsatError, SymDim, is_dtype
 
 _BINARY: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
@@ -144,7 +144,7 @@ class ExprReader:
         bound = self.names.get(name)
         if isinstance(bound, Var):
             return bound
-        if isinstance(bound, SymDim):
+        if isinstance(bound, Dim):
             return PrimValue(bound, "int64", self.source.span(node))
         if bound is MODULE or name == self.context.module_name:
             raise self.source.error(node, f"{name} is the module; write {name}.<function>")
@@ -182,7 +182,7 @@ class ExprReader:
                 case ast.Name(id=name) if name not in ("T", "tir", "tirx", "min", "max"):
                     bound = self.names.get(name)
                     is_prim = isinstance(bound, Var) and bound.type == PrimType("int64")
-                    if not (isinstance(bound, SymDim) or is_prim):
+                    if not (isinstance(bound, Dim) or is_prim):
                         return False
                 case ast.Subscript() | ast.Tuple() | ast.List():
                     return False

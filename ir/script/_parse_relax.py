@@ -22,7 +22,7 @@ from eqsat.ir._expr import (
     VarBinding,
 )
 from eqsat.ir._lattice import BaseCheck, erase_to_well_defined, type_base_check, type_lca
-from eqsat.ir._subtyping import fits
+from eqsat.ir._subtyping import bind_symbols, fits
 from eqsat.ir._types import (
     CallableType,
     ObjectType,
@@ -30,6 +30,7 @@ from eqsat.ir._types import (
     TupleType,
     Type,
     TypeCheckError,
+    substitute_type,
 )
 from eqsat.ir.script._context import MODULE, Context, type_params
 from eqsat.ir.script._parse_expr import ExprReader
@@ -70,7 +71,7 @@ def read_signature(
         )
     types = TypeReader(source, names)
     if is_local:
-        types.outer = {name for name, value in names.items() if isinstance(value, SymDim)}
+        types.outer = {name for name, value in names.items() if isinstance(value, Dim)}
     names.update(type_params(context, node))
     params: list[Var] = []
     # Names of symbols may be used before the parameter that defines them.
@@ -84,7 +85,7 @@ def read_signature(
         if any(p.arg == q.name for q in params):
             raise source.error(p, f"parameter {p.arg} is declared twice")
         params.append(var)
-        names[p.arg] = names[p.arg] if isinstance(names.get(p.arg), SymDim) else var
+        names[p.arg] = names[p.arg] if isinstance(names.get(p.arg), Dim) else var
     result = None if node.returns is None else types.type(node.returns, declare=True)
     for p, var in zip((*a.posonlyargs, *a.args), params, strict=True):
         names[p.arg] = var
@@ -253,7 +254,7 @@ class FunctionReader:
                 raise self._source.error(node, f"{name} cannot name a dim")
             bound = self._names.get(name)
             is_scalar = isinstance(bound, Var) and bound.type == PrimType("int64")
-            if not is_scalar and not isinstance(bound, SymDim):
+            if not is_scalar and not isinstance(bound, Dim):
                 self._names[name] = sym(name)
             return
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
@@ -320,12 +321,19 @@ class FunctionReader:
         ty = self._exprs.types.type(ty_node)
         if fits(ty, value.type) is Proof.NO:
             self._mismatch(ty_node, ty, value.type)
+        ty = self._with_known_sizes(ty, value.type)
         var = Var(name, ty, is_dataflow=self._in_dataflow, span=self._source.span(node))
         self._known.update(_symbols_of([var]))
         self._bindings.append(MatchCast(var, value, ty))
         self._names[name] = var
         self._exprs.hidden.discard(name)
         return var
+
+    def _with_known_sizes(self, ty: Type, found: Type) -> Type:
+        """Return `ty` of a cast with the symbols that it would define as what they surely are."""
+        sizes = {s: d for s, d in bind_symbols([ty], [found]).items() if s not in self._known}
+        self._names.update(sizes)
+        return substitute_type(ty, sizes)
 
     def _effect(self, node: ast.Expr, value: ast.expr) -> None:
         if callee(value) == "R.func_attr" and isinstance(value, ast.Call):

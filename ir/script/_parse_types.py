@@ -257,7 +257,7 @@ class TypeReader:
             if n.id in self.outer:  # a quoted name is a new symbol, though one outside has its name
                 self.outer.discard(n.id)
                 self.names[n.id] = self._unused(n.id)
-            elif not isinstance(self.names.get(n.id), SymDim):
+            elif not isinstance(self.names.get(n.id), Dim):
                 if not is_symbol_name(n.id):
                     raise self.source.error(n, f"{n.id} cannot name a dim")
                 self.names[n.id] = sym(n.id)
@@ -289,11 +289,11 @@ class TypeReader:
 
     def _named(self, node: ast.expr, name: str) -> Dim:
         bound = self.names.get(name)
-        if isinstance(bound, SymDim):
+        if isinstance(bound, Dim):
             return bound
         if isinstance(bound, Var) and bound.type == PrimType("int64") and is_symbol_name(name):
             return sym(bound.name)
-        known = ", ".join(n for n, v in self.names.items() if isinstance(v, SymDim)) or "none"
+        known = ", ".join(n for n, v in self.names.items() if isinstance(v, Dim)) or "none"
         raise self.source.error(
             node, f"no symbol {name} is known here (known: {known}); declare it: {name} = T.int64()"
         )
