@@ -171,8 +171,8 @@ class _Encoder:
         value = self.value(binding.value)
         if isinstance(binding.type, ShapeType) and not isinstance(binding.type.dims, UnknownShape):
             return ShapeExpr(binding.type.dims)
-        if isinstance(value, int):
-            have = self.words.values.type_at(self.nodes[value].type)
+        if isinstance(value, (int, list)):
+            have = self._type(value)
             if same_type(have, binding.type, self.words.values.facts):
                 return value
         return self._extern(binding, binding.type)

@@ -359,11 +359,11 @@ def batch_norm_uses_statistics_of_batch(
 ) -> Sides:
     axes, shape = compute(other_axes, x, a), compute(channel_dims, x, g, a)
     mean, variance = ops.mean(x, axis=axes), ops.variance(x, axis=axes)
-    scale = g * ops.rsqrt(variance + compute(_float, e))
     normal = _batch_norm((x, g, b, m, v), a, e, t, training=True)
     # The mean is taken off first: where the batch hardly varies, the scale is large.
     centered = x - ops.reshape(mean, shape)
-    return normal[0], centered * ops.reshape(scale, shape) + ops.reshape(b, shape)
+    scaled = centered * ops.rsqrt(ops.reshape(variance, shape) + compute(_float, e))
+    return normal[0], scaled * ops.reshape(g, shape) + ops.reshape(b, shape)
 
 
 @composites.rule(source=f"{BATCH_NORM}, in training", numerics=ROUNDING)

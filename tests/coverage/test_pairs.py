@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pytest
 
-from eqsat.ir import IRModule
-from tests.coverage import _inductor_pairs, _tvm_pairs
+import eqsat
+from eqsat.ir import IRModule, TensorType, TupleType, Type, interpret, type_symbols
+from eqsat.shapes import evaluate
+from tests.coverage import _inductor_pairs, _tvm_pairs, _tvm_passes
 from tests.coverage._rows import Row, assert_same_numbers, optimized, priced_as_given
 from tests.coverage._tvm_pairs import Pair
+from tests.coverage._tvm_passes import MODULES, ModulePair
 
-PAIRS = (*_tvm_pairs.PAIRS, *_inductor_pairs.PAIRS)
+PAIRS = (*_tvm_pairs.PAIRS, *_tvm_passes.PAIRS, *_inductor_pairs.PAIRS)
 SLACK = 1e-9
 
 
@@ -28,3 +36,38 @@ def test_no_dearer_than_what_the_pass_makes(pair: Pair) -> None:
     row = Row("", pair.name, program=pair.programs[0], sizes=pair.sizes)
     assert_same_numbers(row, ours, given)
     assert_same_numbers(row, ours, expected)
+
+
+def drawn(ty: Type, sizes: Mapping[str, int], rng: np.random.Generator) -> Any:
+    """Return a value of a type, tuples included."""
+    if isinstance(ty, TupleType):
+        return tuple(drawn(f, sizes, rng) for f in ty.fields)
+    assert isinstance(ty, TensorType)
+    shape = tuple(evaluate(d, sizes) for d in ty.dims)
+    values = np.asarray(rng.standard_normal(shape))
+    return values > 0 if ty.dtype == "bool" else values.astype(ty.dtype)
+
+
+def flat(value: Any) -> list[Any]:
+    return [x for v in value for x in flat(v)] if isinstance(value, tuple) else [value]
+
+
+@pytest.mark.parametrize("pair", MODULES, ids=lambda p: p.name)
+def test_module_is_no_dearer_than_what_the_pass_makes(pair: ModulePair) -> None:
+    given, expected = (eqsat.from_tvmscript(t) for t in (pair.given, pair.expected))
+    ours, theirs = eqsat.optimize(given), eqsat.optimize(expected, rules=[])
+    price_s = min(theirs.report.estimate_s, theirs.report.estimate_before_s)
+    assert ours.report.estimate_s <= price_s * (1 + SLACK)
+    rng = np.random.default_rng(zlib.crc32(pair.name.encode()))
+    params = given.relax_function("main").params
+    sizes = {s: pair.sizes[s] for p in params for s in type_symbols(p.type)}
+    args = [drawn(p.type, sizes, rng) for p in params]
+    wanted = flat(interpret(given, *args))
+    for run in (
+        lambda *a: interpret(expected, *a),
+        lambda *a: interpret(ours.module, *a),
+        eqsat.compile(ours, function="main"),
+    ):
+        for a, b in zip(wanted, flat(run(*args)), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)

@@ -49,6 +49,21 @@ def test_convolution_is_tiled_by_pixels_of_one_image():
     assert product_of(conv, attrs, (2, 8, 14, 14), (32, 8, 1, 1), (2, 32, 7, 7)).run == 1
 
 
+def test_layouts_say_which_neighbours_lie_together():
+    conv = op("nn.conv2d")
+    last, first = (2, 14, 14, 8), (2, 8, 14, 14)
+    attrs = conv.fill_attrs({"data_layout": "NCHW", "out_layout": "NHWC"})
+    p = product_of(conv, attrs, first, (32, 8, 1, 1), (2, 14, 14, 32))
+    assert (p.m, p.n, p.k, p.has_window_rows) == (392, 32, 8, False)
+    assert p.run == 1  # OIHW: output channels lie apart
+    attrs = conv.fill_attrs({"data_layout": "NHWC", "kernel_layout": "HWIO"})
+    p = product_of(conv, attrs, last, (3, 3, 8, 32), (2, 12, 12, 32))
+    assert (p.run, p.has_window_rows) == (32, True)
+    attrs = conv.fill_attrs({"data_layout": "NHWC", "out_layout": "NCHW"})
+    p = product_of(conv, attrs, last, (32, 8, 1, 1), (2, 32, 14, 14))
+    assert (p.m, p.n, p.run) == (32, 196, 1)
+
+
 def test_rows_of_a_product_with_a_matrix_are_one_product():
     matmul = op("matmul")
     p = product_of(matmul, matmul.fill_attrs({}), (4, 128, 64), (64, 32), (4, 128, 32))
