@@ -327,6 +327,8 @@ class _FunctionCheck:
         target = self._global(callee.name)
         if not isinstance(target, PrimFunc):
             raise self._fail(f"{op.name} calls {callee.name}, which is no PrimFunc")
+        if any(isinstance(a.type, TupleType) for a in call.args[1:]):
+            raise self._fail(f"{op.name} takes the fields of a tuple one by one")
         num_outputs = len(call.type.fields) if isinstance(call.type, TupleType) else 1
         num_outputs = 0 if op.name == "call_tir_inplace" else num_outputs
         given = len(call.args) - 1 + num_outputs

@@ -38,7 +38,18 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
 )
-from eqsat.shapes import LessEqual, Proof, Shape, bits, itemsize, numpy_dtype, product, prove
+from eqsat.shapes import (
+    Dim,
+    LessEqual,
+    Proof,
+    Shape,
+    SymDim,
+    bits,
+    itemsize,
+    numpy_dtype,
+    product,
+    prove,
+)
 
 
 def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -99,7 +110,7 @@ def _infer_view(types: Sequence[Type], attrs: Attrs) -> Type:
     offset = attrs["relative_byte_offset"]
     if isinstance(types[1], ShapeType):
         dims = types[1].dims
-        _check_room(x, dims, dtype, offset if isinstance(offset, int) else 0)
+        _check_room(x, dims, dtype, offset if isinstance(offset, (int, SymDim)) else 0)
         return TensorType(dims, dtype, x.vdevice)
     if offset is not None and offset != 0:
         raise TypeCheckError("a view that starts at an offset needs a shape: it is smaller")
@@ -110,7 +121,7 @@ def _infer_view(types: Sequence[Type], attrs: Attrs) -> Type:
     return TensorType(x.shape, dtype, x.vdevice)
 
 
-def _check_room(x: TensorType, dims: Shape | UnknownShape, dtype: str, offset: int) -> None:
+def _check_room(x: TensorType, dims: Shape | UnknownShape, dtype: str, offset: Dim) -> None:
     own = known_dims(x)
     if own is None or isinstance(dims, UnknownShape) or UNKNOWN_DTYPE in (x.dtype, dtype):
         return
@@ -154,7 +165,7 @@ DEVICE: tuple[OpDef, ...] = (
         OpKind.OPAQUE,
         attrs=(
             Attr("dtype", "dtype", None, optional=True),
-            Attr("relative_byte_offset", "int", None, optional=True),
+            Attr("relative_byte_offset", "dim", None, optional=True),
         ),
         samples=lambda: [
             Sample(((2, 3), ("shape", (3, 2)))),

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._expr import Var
 from eqsat.ir._types import CallableType
 from eqsat.ir.script._source import Source
-from eqsat.shapes import SymDim, is_symbol_name, sym
+from eqsat.ir.script._syntax import callee
+from eqsat.shapes import SymDim, is_dtype, is_symbol_name, sym
 
 
 class ModuleName:
@@ -26,7 +28,8 @@ class Context:
     """The module around a function.
 
     `signature` returns the type of a module's function by name, None where there is none such;
-    `type_vars` are the symbols declared before the module.
+    `type_vars` are the symbols declared before the module, `immediates` the variables bound to a
+    dtype or a string, or to nothing: TVM binds an argument that is None to a name.
     """
 
     source: Source
@@ -35,6 +38,35 @@ class Context:
     type_vars: Mapping[str, object] = field(default_factory=dict[str, object])
     signature: Callable[[str, ast.AST], CallableType | None] = lambda name, node: None
     function_names: list[str] = field(default_factory=list[str])
+    immediates: dict[Var, str | None] = field(default_factory=dict[Var, "str | None"])
+
+
+_SYMBOLS = (
+    "T.var", "T.Var", "T.SizeVar", "T.size_var", "T.dynamic", "I.dynamic", "TypeVar",
+    "typing.TypeVar",
+)  # fmt: skip
+
+
+def declares_symbol(source: Source, node: ast.expr) -> bool:
+    """Say whether `name = <node>` declares the symbol of a dim, `T.int64()` in any spelling.
+
+    Raises:
+        ParseError: it declares one of another dtype.
+    """
+    name = callee(node)
+    if not isinstance(node, ast.Call) or name not in (*_SYMBOLS, "T.int64", "T.int32"):
+        return False
+    if name in ("T.int64", "T.int32"):
+        if node.args:
+            return False
+        dtypes = [name[2:]]
+    else:
+        given = [*node.args, *(k.value for k in node.keywords if k.arg == "dtype")]
+        spelled = [a.value for a in given if isinstance(a, ast.Constant)]
+        dtypes = [text for text in spelled if isinstance(text, str) and is_dtype(text)]
+    if dtypes and dtypes[-1] != "int64":
+        raise source.error(node, f"a dim is an int64, so it cannot be declared {dtypes[-1]}")
+    return True
 
 
 def type_params(context: Context, node: ast.FunctionDef) -> dict[str, SymDim]:

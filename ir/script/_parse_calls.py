@@ -34,6 +34,18 @@ from eqsat.ir.script._syntax import bind, is_none, keywords, required, sequence,
 _RENAMED = {"out_sinfo": "out_ty", "sinfo_args": "ty_args", "gvar": "func", "func_name": "func"}
 
 
+def extern_func(types: TypeReader, node: ast.Call, span: Span) -> ExternFunc:
+    """Return the external function of `R.ExternFunc(name, type)`.
+
+    Raises:
+        ParseError: an argument is missing, unknown or no type.
+    """
+    bound = bind(types.source, node, "name ty struct_info")
+    name = text_literal(types.source, required(types.source, node, bound, "name"), "the name")
+    ty = bound.get("ty", bound.get("struct_info"))
+    return ExternFunc(name, PACKED_FUNC if ty is None else types.type(ty), span)
+
+
 class CallReader:
     """Reads these calls; `atom` and `shape` read operands."""
 
@@ -90,10 +102,7 @@ class CallReader:
     # --- functions --------------------------------------------------------------------------
 
     def _extern(self, node: ast.Call, span: Span) -> ExternFunc:
-        bound = bind(self._source, node, "name ty")
-        name = text_literal(self._source, required(self._source, node, bound, "name"), "the name")
-        ty = self._types.type(bound["ty"]) if "ty" in bound else PACKED_FUNC
-        return ExternFunc(name, ty, span)
+        return extern_func(self._types, node, span)
 
     def _callee(self, node: ast.expr) -> Expr:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -105,6 +114,8 @@ class CallReader:
 
     def _dps(self, node: ast.Call, operator: OpDef, span: Span) -> Expr:
         given = self._keywords(node)
+        if "ty_args" in given:  # what it became after 0.27
+            given.setdefault("out_ty", given.pop("ty_args"))
         extra = [a.name for a in operator.attrs]
         names = ["func", "args", *extra, "out_ty"]
         if operator.name == "call_tir_with_grad":

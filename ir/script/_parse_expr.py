@@ -39,6 +39,7 @@ from eqsat.ir.script._syntax import (
     callee,
     dotted,
     int_literal,
+    is_absent,
     is_none,
     keywords,
     required,
@@ -54,6 +55,8 @@ _BINARY: dict[type[ast.operator], str] = {
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
 }  # fmt: skip
+_SEPARATORS = ("axis_separators", "input_axis_separators")
+"""What `R.layout_transform` took besides, up to 0.22."""
 
 
 class ExprReader:
@@ -288,7 +291,13 @@ class ExprReader:
                 return Constant(constant(self.source, self.types, node), span)
             case "tuple":
                 return Tuple(tuple(map(self.atom, node.args)), span)
-            case "shape":
+            case "TupleGetItem":
+                bound = bind(self.source, node, "tuple_value index")
+                value = required(self.source, node, bound, "tuple_value")
+                index = required(self.source, node, bound, "index")
+                field = ast.copy_location(ast.Subscript(value, index, ast.Load()), node)
+                return self._subscript(field, span)
+            case "shape" | "ShapeExpr":
                 dims = self._one(node, "values")
                 items = sequence(dims)
                 if items is None:
@@ -322,22 +331,41 @@ class ExprReader:
         return value
 
     def _operator_call(self, node: ast.Call, operator: OpDef) -> Call:
-        signature = " ".join(
-            [*(o.name for o in operator.operands), *(a.name for a in operator.attrs)]
-        )
-        bound = bind(self.source, node, signature)
+        signature = [*(o.name for o in operator.operands), *(a.name for a in operator.attrs)]
+        if operator.name == "layout_transform":
+            signature += _SEPARATORS
+        bound = bind(self.source, node, " ".join(signature))
+        for name in _SEPARATORS:
+            self._check_separators(bound.get(name))
         args: list[Arg] = []
         for operand in operator.operands:
             given = bound.get(operand.name)
             args.append(
-                None if is_none(given) or given is None else self._operand(given, operand.kind)
+                None
+                if given is None or is_absent(given, operand.optional)
+                else self._operand(given, operand.kind)
             )
         attrs: dict[str, AttrValue] = {
-            a.name: attribute(self.types, bound[a.name], a, operator.name)
+            a.name: attribute(self.types, self._immediate(bound[a.name]), a, operator.name)
             for a in operator.attrs
             if a.name in bound
         }
         return self.make(node, operator, args, attrs)
+
+    def _immediate(self, node: ast.expr) -> ast.expr:
+        """Return the literal that a name was bound to, `d = R.dtype("int32")`; else `node`."""
+        bound = self.names.get(node.id) if isinstance(node, ast.Name) else None
+        if not isinstance(bound, Var) or bound not in self.context.immediates:
+            return node
+        return ast.copy_location(ast.Constant(self.context.immediates[bound]), node)
+
+    def _check_separators(self, node: ast.expr | None) -> None:
+        """Check axes at which a buffer is flattened, which no value depends on."""
+        if node is None or is_none(node):
+            return
+        items = sequence(node)
+        for item in [node] if items is None else items:
+            int_literal(self.source, item, "an axis separator")
 
     def _operand(self, node: ast.expr, kind: OperandKind) -> Expr:
         return self.shape(node) if kind is OperandKind.SHAPE else self.atom(node)

@@ -12,11 +12,15 @@ from eqsat.ir._expr import (
     Binding,
     BindingBlock,
     Call,
+    DataTypeImm,
     Expr,
     Function,
     If,
     MatchCast,
+    NullValue,
     SeqExpr,
+    StringImm,
+    Tuple,
     TupleGetItem,
     Var,
     VarBinding,
@@ -32,7 +36,7 @@ from eqsat.ir._types import (
     TypeCheckError,
     substitute_type,
 )
-from eqsat.ir.script._context import MODULE, Context, type_params
+from eqsat.ir.script._context import MODULE, Context, declares_symbol, type_params
 from eqsat.ir.script._parse_expr import ExprReader
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._print_types import TypePrinter
@@ -49,9 +53,6 @@ from eqsat.ir.script._syntax import (
 )
 from eqsat.shapes import Dim, Proof, SymDim, is_symbol_name, sym
 
-_SYMBOLS = (
-    "T.int64", "T.var", "T.Var", "T.int32", "T.SizeVar", "T.size_var", "TypeVar", "typing.TypeVar",
-)  # fmt: skip
 _FUNCTION_OPTIONS = {"pure", "private", "check_well_formed", "is_pure", "is_private"}
 
 
@@ -110,6 +111,7 @@ class FunctionReader:
         self._context = context
         self._outer = dict(outer or {})
         self._is_local = outer is not None
+        self._is_private = False
         self._known: dict[str, Dim] = {}
         self._source = context.source
         self._names = names
@@ -130,6 +132,7 @@ class FunctionReader:
             TypeCheckError, ShapeError: it breaks a typing rule.
         """
         options = self._options(node)
+        self._is_private = options.get("private", options.get("is_private", False))
         params, declared = read_signature(self._context, node, self._names, self._is_local)
         signature = {**self._outer, **_symbols_of(params)}
         self._known = dict(signature)
@@ -155,7 +158,7 @@ class FunctionReader:
             body,
             declared if declared is not None else erase_to_well_defined(result.type, signature),
             is_pure=options.get("pure", options.get("is_pure", True)),
-            is_private=options.get("private", options.get("is_private", False)),
+            is_private=self._is_private,
             attrs=self._attrs,
             span=self._source.span(node),
         )
@@ -206,6 +209,10 @@ class FunctionReader:
         self._bindings.append(VarBinding(var, value))
         self._names[name] = var
         self._exprs.hidden.discard(name)
+        if isinstance(value, (DataTypeImm, StringImm)):
+            self._context.immediates[var] = value.value
+        elif isinstance(value, NullValue) or (isinstance(value, Tuple) and not value.fields):
+            self._context.immediates[var] = None
         return var
 
     def _close_block(self, is_dataflow: bool) -> None:
@@ -249,7 +256,7 @@ class FunctionReader:
         if isinstance(value, ast.Name) and self._is_module_name(value.id):
             self._names[name] = MODULE
             return
-        if callee(value) in _SYMBOLS and isinstance(value, ast.Call) and self._is_symbol(value):
+        if declares_symbol(self._source, value):
             if not is_symbol_name(name):
                 raise self._source.error(node, f"{name} cannot name a dim")
             bound = self._names.get(name)
@@ -288,12 +295,6 @@ class FunctionReader:
 
     def _is_module_name(self, name: str) -> bool:
         return name == self._context.module_name or self._names.get(name) is MODULE
-
-    def _is_symbol(self, node: ast.Call) -> bool:
-        name = callee(node)
-        if name in ("T.int64", "T.int32"):
-            return not node.args
-        return True
 
     def _declared(self, annotation: ast.expr | None, found: Type) -> Type:
         """Return the type of a variable: the annotation as in TVM, which must not contradict."""
@@ -339,20 +340,26 @@ class FunctionReader:
         if callee(value) == "R.func_attr" and isinstance(value, ast.Call):
             given = required(self._source, value, bind(self._source, value, "attrs"), "attrs")
             self._attrs.update(attributes(self._source, given, "R.func_attr"))
+            if self._is_private and "global_symbol" in self._attrs:
+                raise self._source.error(given, "a private function has no global symbol")
         elif isinstance(value, ast.Constant) and isinstance(value.value, str):
             return  # a docstring
         elif isinstance(value, ast.Call):
             if callee(value) == "R.output":
                 raise self._source.error(node, "R.output stands at the end of a dataflow block")
-            read = self._exprs.value(value)
-            if read.type != UNIT:
-                shown = TypePrinter().type(read.type)
-                raise self._source.error(
-                    node, f"only what returns nothing may stand alone; bind this {shown} to a name"
-                )
-            self._define("_", read, read.type)
+            self._effect_of(node, value)
         else:
             raise self._source.error(node, "this expression has no effect; bind it to a name")
+
+    def _effect_of(self, node: ast.Expr, value: ast.Call) -> Var:
+        """Read a call that stands alone."""
+        read = self._exprs.value(value)
+        if read.type != UNIT:
+            shown = TypePrinter().type(read.type)
+            raise self._source.error(
+                node, f"only what returns nothing may stand alone; bind this {shown} to a name"
+            )
+        return self._define("_", read, read.type)
 
     def _dataflow(self, node: ast.With) -> None:
         if self._in_dataflow:
@@ -461,6 +468,8 @@ class FunctionReader:
             case ast.If():
                 var = self._if(node)
                 return var.name, var
+            case ast.Expr(value=ast.Call() as value):
+                return "_", self._effect_of(node, value)
             case _:
                 raise self._source.error(node, "a branch must end by binding a name")
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):

@@ -95,7 +95,7 @@ class SignatureReader:
         annotation = p.annotation
         assert annotation is not None
         name = callee(annotation) or dotted(annotation)
-        if name == "T.Buffer" and isinstance(annotation, ast.Call):
+        if name in ("T.Buffer", "T.Tensor") and isinstance(annotation, ast.Call):
             buffer = self.buffer(p.arg, annotation, quoted=True)
             self._names[p.arg] = buffer
             self.params.append(buffer)

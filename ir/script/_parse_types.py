@@ -55,6 +55,8 @@ _FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
     "T.floormod": lambda a, b: a % b,
     "T.ceildiv": ceildiv,
 }
+_RENAMED = {"e4m3_float8": "float8_e4m3fn", "e5m2_float8": "float8_e5m2"}
+"""Dtypes by their names up to 0.19."""
 _INTEGERS = ("T.int64", "T.int32", "R.prim_value", "T.IntImm")
 
 
@@ -78,6 +80,8 @@ class TypeReader:
             return TupleType(())
         if isinstance(node, ast.Call):
             return self._call(node, declare)
+        if (of_value := self._of_value(node)) is not None:
+            return of_value
         match name := dotted(node):
             case "R.Tensor":
                 return TensorType(UnknownShape())
@@ -93,6 +97,15 @@ class TypeReader:
                 return PrimType(name[2:])
             case _:
                 raise self.source.error(node, f"unknown type {ast.unparse(node)}")
+
+    def _of_value(self, node: ast.expr) -> Type | None:
+        """Return the type that `x.ty` or `x.struct_info` spells for a variable x."""
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr="ty" | "struct_info"):
+                bound = self.names.get(name)
+                return bound.type if isinstance(bound, Var) else None
+            case _:
+                return None
 
     def _quoted(self, node: ast.Constant) -> ast.expr:
         try:
@@ -143,6 +156,8 @@ class TypeReader:
         if is_none(bound.get("shape")):
             return TensorType(UnknownShape(ndim), dtype, vdevice)
         shape = self.shape(bound["shape"], declare=declare)
+        if isinstance(shape, tuple) and any(isinstance(d, int) and d < 0 for d in shape):
+            raise self.source.error(bound["shape"], "a size is not negative")
         known = len(shape) if isinstance(shape, tuple) else shape.ndim
         if ndim >= 0 and known not in (-1, ndim):
             raise self.source.error(bound["ndim"], f"ndim={ndim}, but the shape has {known} dims")
@@ -173,6 +188,7 @@ class TypeReader:
         if node is None or is_none(node):
             return UNKNOWN_DTYPE
         name = text_literal(self.source, node, "dtype")
+        name = _RENAMED.get(name, name)
         if name in ("", UNKNOWN_DTYPE):
             return UNKNOWN_DTYPE
         if not is_dtype(name):

@@ -13,9 +13,13 @@ from eqsat.ir._op import Attr
 from eqsat.ir._types import UNKNOWN_DTYPE
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._source import Source
-from eqsat.ir.script._syntax import bind, callee, is_none, literal, required, sequence
+from eqsat.ir.script._syntax import bind, callee, is_absent, literal, required, sequence
 from eqsat.shapes import is_float, is_int, max_value, min_value, numpy_dtype
 
+_DEVICES = (
+    "R.device", "R.cpu", "R.cuda", "R.rocm", "R.opencl", "R.metal", "R.vulkan", "R.hexagon",
+    "R.vpi", "R.ext_dev", "R.webgpu",
+)  # fmt: skip
 _NUMPY_CALLS = ("np.array", "numpy.array", "np.asarray", "numpy.asarray")
 
 
@@ -73,7 +77,7 @@ def attribute(  # noqa: C901 - one case per kind
     """
     source = types.source
     what = f"attribute {attr.name} of {op_name}"
-    if is_none(node):
+    if is_absent(node, attr.optional):
         return None
     match attr.kind:
         case "dtype":
@@ -122,7 +126,7 @@ def _code(source: Source, node: ast.expr, what: str) -> str:
     """Return the text of an index map or a device."""
     if callee(node) == "T.index_map" and isinstance(node, ast.Call) and node.args:
         node = node.args[0]
-    if not isinstance(node, ast.Lambda) and callee(node) != "R.device":
+    if not isinstance(node, ast.Lambda) and callee(node) not in _DEVICES:
         raise source.error(
             node, f"{what} must be a lambda over indices or a device, got {ast.unparse(node)}"
         )

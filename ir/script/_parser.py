@@ -16,9 +16,10 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import PACKED_FUNC, CallableType
-from eqsat.ir.script._context import Context
+from eqsat.ir.script._context import Context, declares_symbol
 from eqsat.ir.script._metadata import MetadataError, decode_metadata
 from eqsat.ir.script._names import RESERVED_GLOBALS
+from eqsat.ir.script._parse_calls import extern_func
 from eqsat.ir.script._parse_relax import FunctionReader, read_signature
 from eqsat.ir.script._parse_tir import TirReader
 from eqsat.ir.script._parse_types import TypeReader
@@ -71,10 +72,10 @@ class _ModuleReader:
         self._attrs: dict[str, AttrValue] = {}
         self._global_infos: dict[str, tuple[str, ...]] = {}
         self._extern: dict[str, ExternFunc] = {}
+        self._symbols: dict[str, object] = {}
+        self._context.type_vars = self._symbols
 
     def module(self, tree: ast.Module) -> IRModule:
-        type_vars: dict[str, object] = {}
-        self._context.type_vars = type_vars
         top: list[ast.stmt] = []
         for statement in tree.body:
             match statement:
@@ -84,12 +85,10 @@ class _ModuleReader:
                     pass
                 case ast.Assign(targets=[ast.Name(id="metadata")], value=value):
                     self._context.constants = self._metadata(value)
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if callee(
-                    call
-                ) in ("TypeVar", "typing.TypeVar"):
-                    if not is_symbol_name(name):
-                        raise self._source.error(statement, f"{name} cannot name a dim")
-                    type_vars[name] = sym(name)
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if declares_symbol(
+                    self._source, value
+                ):
+                    self._declare(statement, name)
                 case ast.ClassDef() | ast.FunctionDef():
                     top.append(statement)
                 case _:
@@ -102,6 +101,11 @@ class _ModuleReader:
             self._read(name, node)
         ordered = {name: self._functions[name] for name in self._definitions}
         return IRModule(ordered, self._attrs, self._extern, self._global_infos)
+
+    def _declare(self, node: ast.stmt, name: str) -> None:
+        if not is_symbol_name(name):
+            raise self._source.error(node, f"{name} cannot name a dim")
+        self._symbols[name] = sym(name)
 
     def _collect(self, top: list[ast.stmt]) -> None:
         classes = [s for s in top if isinstance(s, ast.ClassDef)]
@@ -120,7 +124,11 @@ class _ModuleReader:
     def _check_class(self, node: ast.ClassDef) -> None:
         names = [dotted(d) or callee(d) for d in node.decorator_list]
         bases = [dotted(b) for b in node.bases]
-        if names != ["I.ir_module"] or node.keywords or bases not in ([], ["BasePyModule"]):
+        if (
+            names not in (["I.ir_module"], ["R.py_module"])
+            or node.keywords
+            or bases not in ([], ["BasePyModule"])
+        ):
             raise self._source.error(
                 node, "a module is a class with the one decorator @I.ir_module"
             )
@@ -144,6 +152,10 @@ class _ModuleReader:
                 callee(call) == "R.ExternFunc"
             ):
                 self._extern[name] = self._extern_func(call)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if declares_symbol(
+                self._source, value
+            ):
+                self._declare(node, name)
             case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                 pass
             case _:
@@ -152,11 +164,8 @@ class _ModuleReader:
                 )
 
     def _extern_func(self, call: ast.Call) -> ExternFunc:
-        bound = bind(self._source, call, "name ty")
-        name = text_literal(self._source, required(self._source, call, bound, "name"), "the name")
         types = TypeReader(self._source, dict(self._context.type_vars))
-        ty = types.type(bound["ty"]) if "ty" in bound else PACKED_FUNC
-        return ExternFunc(name, ty, self._source.span(call))
+        return extern_func(types, call, self._source.span(call))
 
     def _read_global_infos(self, call: ast.Call) -> None:
         node = required(self._source, call, bind(self._source, call, "infos"), "infos")
@@ -170,9 +179,9 @@ class _ModuleReader:
             self._global_infos[kind] = tuple(self._global_info(i) for i in items)
 
     def _global_info(self, node: ast.expr) -> str:
-        if callee(node) == "I.dummy_global_info":
+        if callee(node) in ("I.dummy_global_info", "R.dummy_global_info"):
             return DUMMY_INFO
-        if callee(node) != "I.vdevice" or not isinstance(node, ast.Call):
+        if callee(node) not in ("I.vdevice", "R.vdevice") or not isinstance(node, ast.Call):
             return text_literal(self._source, node, "a global info")
         bound = bind(self._source, node, "target vdevice_id memory_scope")
         target = literal(self._source, required(self._source, node, bound, "target"), "the target")
@@ -201,7 +210,7 @@ class _ModuleReader:
     def _is_primfunc(self, node: ast.FunctionDef) -> bool:
         for decorator in node.decorator_list:
             match dotted(decorator) or callee(decorator):
-                case "T.prim_func":
+                case "T.prim_func" | "T.function":
                     return True
                 case "R.function":
                     return False

@@ -94,6 +94,7 @@ class RelaxPrinter:
         self._vars: dict[Var, str] = {}
         self._names = Names()
         self._symbols: frozenset[str] = frozenset()
+        self._used: frozenset[Var] = frozenset()
         self._types = TypePrinter(dialect=dialect)
 
     def function(self, function: Function, name: str, depth: int = 0) -> list[str]:
@@ -105,6 +106,7 @@ class RelaxPrinter:
         self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)}, self._dialect)
         self._names = names
         self._symbols = frozenset(symbols)
+        self._used = _used(function)
         return self._function(function, name, depth, shown)
 
     def _function(
@@ -113,9 +115,7 @@ class RelaxPrinter:
         options = ["private=True"] if function.is_private else []
         options += [] if function.is_pure else ["pure=False"]
         self._emit(depth, f"@R.function({', '.join(options)})" if options else "@R.function")
-        params = ", ".join(
-            f"{self._define(p)}: {self._types.type(p.type, quoted=True)}" for p in function.params
-        )
+        params = ", ".join(map(self._param, function.params))
         result = self._types.type(function.ret_type, quoted=True)
         self._emit(depth, f"def {name}({params}) -> {result}:")
         bound = {self._vars[p] for p in function.params if p.type == PrimType("int64")}
@@ -129,6 +129,17 @@ class RelaxPrinter:
         self._sequence(function.body, depth + 1)
         self._emit(depth + 1, f"return {self._value(function.body.result)}")
         return self._lines
+
+    def _param(self, p: Var) -> str:
+        """Return a parameter; a scalar that is a symbol is tied to it, by its name or as value."""
+        ty = self._types.type(p.type, quoted=True)
+        if p.type != PrimType("int64") or p.name not in self._symbols:
+            return f"{self._define(p)}: {ty}"
+        symbol = self._types.dim(sym(p.name))
+        if self._dialect.wraps_scalars:
+            return f'{self._define(p)}: R.Prim(value="{symbol}")'
+        self._vars[p] = symbol
+        return f"{symbol}: {ty}"
 
     def _local_function(self, function: Function, name: str, depth: int) -> None:
         """Print a function in this one; its own symbols are new names."""
@@ -173,7 +184,7 @@ class RelaxPrinter:
             self._if(binding.var, value, depth)
         elif isinstance(value, Function):
             self._local_function(value, self._define(binding.var), depth)
-        elif binding.var.name == "_" and binding.var.type == TupleType(()) and is_effect(value):
+        elif self._stands_alone(binding.var, value):
             self._define(binding.var)
             self._emit(depth, self._value(value))
         elif isinstance(value, Call) and _declares_type(value):
@@ -182,6 +193,10 @@ class RelaxPrinter:
         else:
             text = self._value(value)
             self._emit(depth, f"{self._annotated(binding.var)} = {text}")
+
+    def _stands_alone(self, var: Var, value: Expr) -> bool:
+        is_unnamed = var.name == "_" and var not in self._used
+        return is_unnamed and var.type == TupleType(()) and is_effect(value)
 
     def _annotated(self, var: Var) -> str:
         name = self._define(var)
@@ -379,6 +394,19 @@ def any_expr(e: Expr, found: Callable[[Expr], bool]) -> bool:
         case _:
             parts = ()
     return any(any_expr(p, found) for p in parts)
+
+
+def _used(function: Function) -> frozenset[Var]:
+    """Return the variables that values of `function` read."""
+    found: set[Var] = set()
+
+    def note(e: Expr) -> bool:
+        if isinstance(e, Var):
+            found.add(e)
+        return False
+
+    any_expr(function, note)
+    return frozenset(found)
 
 
 def _calls_globals(e: Expr) -> bool:

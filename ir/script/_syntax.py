@@ -9,7 +9,7 @@ from eqsat.ir.script._source import Source
 
 _MODULES = {
     "R": "R", "relax": "R",
-    "T": "T", "tir": "T", "tirx": "T", "Tx": "T",
+    "T": "T", "tir": "T", "tirx": "T", "Tx": "T", "Ts": "T", "s_tir": "T",
     "I": "I", "ir": "I",
 }  # fmt: skip
 
@@ -96,6 +96,12 @@ def sequence(node: ast.expr) -> list[ast.expr] | None:
 def is_none(node: ast.expr | None) -> bool:
     """Say whether `node` is absent or the literal None."""
     return node is None or (isinstance(node, ast.Constant) and node.value is None)
+
+
+def is_absent(node: ast.expr, is_optional: bool) -> bool:
+    """Say whether an argument is None; TVM prints `R.tuple()` for some that are."""
+    is_unit = isinstance(node, ast.Call) and callee(node) == "R.tuple" and not node.args
+    return is_none(node) or (is_optional and is_unit)
 
 
 def literal(source: Source, node: ast.expr, what: str) -> AttrValue:
