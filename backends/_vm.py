@@ -1,16 +1,17 @@
-"""The virtual machine: frames on a stack of its own, and native parts that they call.
+"""The virtual machine: runs functions that are generated as Python, around native parts.
 
-Recursion grows that stack and not Python's, and a tail call replaces its frame. Frames belong to
-one call, so calls of several threads and calls from within calls do not meet but in native code,
-which runs one part at a time in one workspace.
+A function that calls others is a generator, and those that wait stand in a list: recursion grows
+that list and not Python's stack, and a tail call replaces its function. What belongs to one call
+from outside stands in a `Call`, so calls of several threads and calls from within calls do not meet
+but in native code, which runs one part at a time in one workspace.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, assert_never, cast
+from collections.abc import Callable, Mapping, Sequence
+from types import GeneratorType
+from typing import Any, TypeAlias, assert_never, cast
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from eqsat.backends._entry import entry
 from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._native import NativeCode
 from eqsat.backends._vm_profile import Recorder
+from eqsat.backends._vm_source import source_of
 from eqsat.backends._vm_values import (
     ArgumentCheck,
     Closure,
@@ -37,50 +39,57 @@ from eqsat.ir import (
     run_operator,
     shown,
 )
-from eqsat.lowering import VmFunction, VmProgram
+from eqsat.lowering import VmProgram
 from eqsat.lowering.vm import (
     Assert,
     BindArguments,
-    Branch,
     CallExtern,
-    CallFunction,
-    CallValue,
-    Check,
-    DefineSymbol,
     ExternRef,
-    Forget,
     FunctionRef,
     GetField,
     HostOperation,
-    Instruction,
-    Jump,
-    MakeClosure,
-    MakeScalar,
-    MakeShape,
-    MakeTuple,
-    Move,
     Print,
     Render,
     Require,
-    Return,
-    RunPart,
     RunPrimFunc,
 )
 from eqsat.shapes import evaluate
 
 # More of the functions that a call came through helps nobody.
 _MOST_NOTES = 8
+_FILE = "<functions of eqsat's virtual machine>"
+
+_Callee = str | Closure
+_Waiting: TypeAlias = "GeneratorType[_Callee, None, None]"
+_Function: TypeAlias = "Callable[[Call, Closure | None], _Waiting | None]"
 
 
-@dataclass(eq=False, slots=True)
-class _Frame:
-    """One call of a function; `result` is the register of the caller that gets its value."""
+class Call:
+    """A call from outside, and what its functions hand to each other (see `_vm_source`).
 
-    function: VmFunction
-    registers: list[Any]
-    symbols: dict[str, int]
-    result: int
-    at: int = 0
+    Attributes:
+        machine: where it runs.
+        inputs: the first arguments.
+        args, value, tail: of the function that is called next or has returned.
+        is_outside: the arguments have not been checked or converted.
+        recorder: gets the times.
+    """
+
+    __slots__ = ("args", "inputs", "is_outside", "machine", "recorder", "tail", "value")
+
+    def __init__(
+        self,
+        machine: Machine,
+        args: Sequence[Any],
+        is_outside: bool,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.machine = machine
+        self.args = self.inputs = args
+        self.is_outside = is_outside
+        self.recorder = recorder
+        self.value: Any = None
+        self.tail: _Callee | None = None
 
 
 class Machine:
@@ -88,277 +97,211 @@ class Machine:
 
     def __init__(self, program: VmProgram, parts: Sequence[NativeCode]) -> None:
         self.program, self.parts = program, tuple(parts)
-        self._templates = {f.name: _template(f) for f in program.functions.values()}
-        self._checks = {f.name: ArgumentCheck(f.name, f.params) for f in program.functions.values()}
         self._arena = Arena()
-        self._calls = [entry(p, self._arena, shared=True) for p in parts]
+        self._source = source_of(program)
+        self._code = compile("\n".join(self._source.lines), _FILE, "exec")
+        self._functions = self._linked([entry(p, self._arena, shared=True) for p in parts])
 
     @property
     def workspace_bytes(self) -> int:
         """The bytes of the one workspace that all native parts share."""
         return self._arena.num_bytes
 
-    def call(self, function: str, args: Sequence[Any], recorder: Recorder | None = None) -> Any:
-        """Return what a function of the program computes.
+    def call_closure(self, closure: Closure, args: Sequence[Any]) -> Any:
+        """Return what a function value computes; Python code calls it."""
+        return self.run(closure, Call(self, args, False))
+
+    def _linked(self, calls: Sequence[Callable[..., Any]]) -> Mapping[str, _Function]:
+        """Return the functions; `calls` are the native parts."""
+        names = _RUNTIME | self._source.names | {f"part{k}": f for k, f in enumerate(calls)}
+        exec(self._code, names)
+        # The functions hold `names`; the other way round too, they would never be freed at once.
+        return {name: names.pop(short) for name, short in self._source.functions.items()}
+
+    def _recorded(self, k: int, recorder: Recorder) -> Callable[..., Any]:
+        """Return a native part that tells its times."""
+        native = self.parts[k]
+        stamps = np.zeros((len(native.program.launches) + 1, 2), np.int64)
+        run = entry(native, self._arena, shared=True, stamps=stamps)
+
+        def call(*args: Any) -> Any:
+            found = run(*args)
+            recorder.part(k, native.program, stamps, native.env(*native.arguments(args, {})))
+            return found
+
+        return call
+
+    def run(self, callee: _Callee, call: Call) -> Any:
+        """Return what a function of the program, by its name, or a closure computes.
 
         Raises:
             RuntimeCheckError: a value does not fit its type; a note names the place.
         """
-        return self._run(self._frame(Closure(self, function), args, -1), recorder)
-
-    def call_closure(self, closure: Closure, args: Sequence[Any]) -> Any:
-        """Return what a function value computes; Python code calls it."""
-        return self._run(self._frame(closure, args, -1), None)
-
-    # --- frames -----------------------------------------------------------------------------
-
-    def _frame(self, closure: Closure, args: Sequence[Any], result: int) -> _Frame:
-        f = self.program.functions[closure.function]
-        if closure.last:
-            args = [*args, *closure.last]
-        symbols = self._checks[f.name](args, dict(closure.symbols or {}))
-        registers = list(self._templates[f.name])
-        registers[: len(args)] = args
-        for r, value in zip(f.captured, closure.captured, strict=True):
-            registers[r] = value
-        if f.own >= 0:
-            registers[f.own] = closure
-        for r in f.dead_on_entry:
-            registers[r] = None
-        return _Frame(f, registers, symbols, result)
-
-    def _run(self, first: _Frame, recorder: Recorder | None) -> Any:
-        stack = [first]
+        functions = self._functions
+        if call.recorder is not None:
+            parts = range(len(self.parts))
+            functions = self._linked([self._recorded(k, call.recorder) for k in parts])
+        waiting: list[_Waiting] = []
         try:
             while True:
-                done, value = self._until_call(stack, recorder)
-                if done:
-                    return value
+                if isinstance(callee, str):
+                    frame = functions[callee](call, None)
+                else:
+                    if callee.last:
+                        call.args = (*call.args, *callee.last)
+                    frame = functions[callee.function](call, callee)
+                called = None if frame is None else next(frame, None)
+                while called is None:  # it has ended
+                    called = call.tail
+                    if called is not None:
+                        call.tail = None
+                        break
+                    if not waiting:
+                        value, call.value = call.value, None
+                        return value
+                    frame = waiting.pop()
+                    called = next(frame, None)
+                else:
+                    assert frame is not None
+                    waiting.append(frame)
+                callee = called
         except Exception as error:
-            _note_places(error, stack)
+            self._note_places(error, waiting)
             raise
 
-    def _until_call(self, stack: list[_Frame], recorder: Recorder | None) -> tuple[bool, Any]:
-        """Run the newest frame until it calls or returns; say whether all is done."""
-        frame = stack[-1]
-        code, registers = frame.function.code, frame.registers
-        while True:
-            one = code[frame.at]
-            frame.at += 1
-            match one:
-                case Branch():
-                    self._branch(one, frame)
-                case Jump():
-                    frame.at = one.target
-                case Return():
-                    value = registers[one.value]
-                    stack.pop()
-                    if not stack:
-                        return True, value
-                    stack[-1].registers[frame.result] = value
-                    return False, None
-                case CallFunction():
-                    args = _taken(one.args, one, registers)
-                    self._enter(Closure(self, one.function), args, one, stack)
-                    return False, None
-                case CallValue():
-                    callee, *args = _taken((one.callee, *one.args), one, registers)
-                    callee = self._callable(callee)
-                    if isinstance(callee, Closure) and callee.machine is self:
-                        self._enter(callee, args, one, stack)
-                        return False, None
-                    value = from_python(callee(*args))
-                    if one.is_tail:
-                        return self._returned(value, stack)
-                    registers[one.result] = value
-                case _:
-                    self._straight(one, frame, recorder)
+    def _note_places(self, error: Exception, waiting: Sequence[_Waiting]) -> None:
+        newest = waiting[: -_MOST_NOTES - 1 : -1]
+        lines = [_line_of(error), *(frame.gi_frame.f_lineno for frame in newest)]
+        places = [self._source.places[line - 1] for line in lines if line]
+        for place in places:
+            if place is not None:
+                error.add_note(f"at {place.where or 'the result'} of {place.function}")
+        if len(waiting) > len(newest):
+            error.add_note(f"and {len(waiting) - len(newest)} calls before")
 
-    def _enter(
-        self,
-        closure: Closure,
-        args: Sequence[Any],
-        call: CallFunction | CallValue,
-        stack: list[_Frame],
-    ) -> None:
-        if call.is_tail:
-            frame = self._frame(closure, args, stack[-1].result)
-            stack[-1] = frame
-        else:
-            stack.append(self._frame(closure, args, call.result))
 
-    def _returned(self, value: Any, stack: list[_Frame]) -> tuple[bool, Any]:
-        frame = stack.pop()
-        if not stack:
-            return True, value
-        stack[-1].registers[frame.result] = value
-        return False, None
+def _line_of(error: Exception) -> int:
+    """Return the line of the generated function that the error came through last; 0: none."""
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code.co_filename == _FILE:
+            return at.tb_lineno
+        at = at.tb_next
+    return 0
 
-    def _callable(self, value: Any) -> Any:
-        match value:
-            case Closure():
+
+# --- what generated functions use ---------------------------------------------------------------
+
+
+def _admitted(
+    check: ArgumentCheck, args: Sequence[Any], symbols: dict[str, int], call: Call
+) -> Sequence[Any]:
+    """Return checked arguments of a function that may have been called from outside."""
+    if call.is_outside:
+        args = call.inputs = check.from_outside(args)
+    check(args, symbols)
+    return args
+
+
+def _resolved(callee: Any, call: Call) -> Closure | None:
+    """Return what runs in this machine; call anything else, and leave its value in `call`."""
+    function = _callable(callee, call.machine)
+    if isinstance(function, Closure) and function.machine is call.machine:
+        return function
+    call.value = from_python(function(*call.args))
+    return None
+
+
+def _callable(value: Any, machine: Machine) -> Any:
+    match value:
+        case Closure():
+            return value
+        case FunctionRef(name):
+            return Closure(machine, name)
+        case ExternRef(name):
+            return _registered(name)
+        case _:
+            if callable(value):
                 return value
-            case FunctionRef(name):
-                return Closure(self, name)
-            case ExternRef(name):
-                return _registered(name)
-            case _:
-                if callable(value):
-                    return value
-                raise RuntimeCheckError(f"only a function can be called, got {shown(value)}")
-
-    def _branch(self, one: Branch, frame: _Frame) -> None:
-        if truth(frame.registers[one.condition]):
-            dead = one.dead
-        else:
-            frame.at, dead = one.otherwise, one.dead_otherwise
-        for r in dead:
-            frame.registers[r] = None
-
-    # --- instructions that need no other frame ----------------------------------------------
-
-    def _straight(  # noqa: C901  # one case per instruction
-        self, one: Instruction, frame: _Frame, recorder: Recorder | None
-    ) -> None:
-        registers, symbols = frame.registers, frame.symbols
-        match one:
-            case RunPart():
-                self._part(one, frame, recorder)
-            case GetField():
-                value = _field(one, registers[one.value])
-                _clear(one, registers)
-                registers[one.result] = value
-            case Move():
-                value = registers[one.value]
-                _clear(one, registers)
-                registers[one.result] = value
-            case Check():
-                check_value(one.name, one.type, registers[one.value], symbols)
-                _clear(one, registers)
-            case MakeTuple():
-                registers[one.result] = tuple(_taken(one.args, one, registers))
-            case MakeShape():
-                registers[one.result] = tuple(evaluate(d, symbols) for d in one.dims)
-            case MakeScalar():
-                registers[one.result] = evaluate(one.dim, symbols)
-            case Require():
-                _require(one, symbols)
-            case DefineSymbol():
-                symbols[one.name] = int(registers[one.value])
-                _clear(one, registers)
-            case Forget():
-                for s in one.symbols:
-                    symbols.pop(s, None)
-            case MakeClosure():
-                captured = tuple(_taken(one.args, one, registers))
-                registers[one.result] = Closure(self, one.function, captured, dict(symbols))
-            case BindArguments():
-                callee, *args = _taken((one.callee, *one.args), one, registers)
-                registers[one.result] = self._bound(self._callable(callee), args)
-            case HostOperation() | RunPrimFunc() | CallExtern():
-                self._on_host(one, frame, recorder)
-            case Print():
-                print_values(one.format, _taken(one.args, one, registers))
-                registers[one.result] = ()
-            case Assert():
-                condition, *args = _taken(one.args, one, registers)
-                check_assertion(condition, one.format, args)
-                registers[one.result] = ()
-            case Render():
-                registers[one.result] = render(*_taken(one.args, one, registers))
-            case Branch() | Jump() | Return() | CallFunction() | CallValue():
-                raise AssertionError(one)
-            case _:
-                assert_never(one)
-
-    def _bound(self, callee: Any, args: Sequence[Any]) -> Any:
-        if isinstance(callee, Closure):
-            last = (*args, *callee.last)
-            return Closure(callee.machine, callee.function, callee.captured, callee.symbols, last)
-
-        def bound(*first: Any) -> Any:
-            return callee(*first, *args)
-
-        return bound
-
-    def _part(self, one: RunPart, frame: _Frame, recorder: Recorder | None) -> None:
-        registers = frame.registers
-        args = [registers[r] for r in one.args] + [evaluate(d, frame.symbols) for _, d in one.given]
-        _clear(one, registers)
-        if recorder is None:
-            found = self._calls[one.part](*args)
-        else:
-            native = self.parts[one.part]
-            stamps = np.zeros((len(native.program.launches) + 1, 2), np.int64)
-            found = entry(native, self._arena, shared=True, stamps=stamps)(*args)
-            env = native.env(*native.arguments(args, {}))
-            recorder.part(one.part, native.program, stamps, env)
-        results = found if self.parts[one.part].program.is_tuple else (found,)
-        for r, array in zip(one.results, results, strict=True):
-            registers[r] = array
-
-    def _on_host(
-        self,
-        one: HostOperation | RunPrimFunc | CallExtern,
-        frame: _Frame,
-        recorder: Recorder | None,
-    ) -> None:
-        args = _taken(one.args, one, frame.registers)
-        start_s = time.perf_counter()
-        match one:
-            case HostOperation():
-                what = f"host: {one.op.name}"
-                value = run_operator(one.op, args, one.attrs, one.type, frame.symbols)
-            case RunPrimFunc():
-                what = f"host: {one.func.name}"
-                free = {k for k in one.inplace or () if k >= 0 and is_unshared(args, k)}
-                value = call_primfunc(
-                    one.func, args, one.type, one.inplace, frame.symbols, free.__contains__
-                )
-            case CallExtern():
-                what = f"call: {one.name}"
-                value = self._extern(one, args, frame)
-        frame.registers[one.result] = value
-        if recorder is not None:
-            recorder.host(what, time.perf_counter() - start_s)
-
-    def _extern(self, one: CallExtern, args: list[Any], frame: _Frame) -> Any:
-        function = _registered(one.name)
-        for k in one.inplace:
-            if not is_unshared(args, k):  # someone else may still read the old value
-                args[k] = np.array(args[k])
-        outputs = [empty_tensor(t, frame.symbols) for t in one.outputs]
-        given = [self._callable(a) if isinstance(a, (FunctionRef, ExternRef)) else a for a in args]
-        value = function(*given, *outputs)
-        if outputs:
-            return tuple(outputs) if one.type_is_tuple else outputs[0]
-        if value is None and one.inplace:
-            written = [args[k] for k in one.inplace]
-            return tuple(written) if one.type_is_tuple else written[0]
-        return from_python(value, one.type)
+            raise RuntimeCheckError(f"only a function can be called, got {shown(value)}")
 
 
-def _template(f: VmFunction) -> list[Any]:
-    registers: list[Any] = [None] * f.num_registers
-    for r, value in f.constants:
-        registers[r] = value
-    return registers
+_Outside = HostOperation | RunPrimFunc | CallExtern | Print | Assert | Render | BindArguments
 
 
-def _taken(args: Sequence[int], one: Instruction, registers: list[Any]) -> list[Any]:
-    """Return the values of registers; those that die now are emptied."""
-    values = [registers[r] for r in args]
-    for r in one.dead:
-        registers[r] = None
-    return values
+def _outside(one: _Outside, args: list[Any], symbols: dict[str, int], call: Call) -> Any:
+    """Run an instruction that neither native code nor generated functions do."""
+    match one:
+        case Print():
+            print_values(one.format, args)
+            return ()
+        case Assert():
+            condition, *values = args
+            check_assertion(condition, one.format, values)
+            return ()
+        case Render():
+            return render(*args)
+        case BindArguments():
+            callee, *last = args
+            return _bound(_callable(callee, call.machine), last)
+        case HostOperation() | RunPrimFunc() | CallExtern():
+            start_s = time.perf_counter()
+            what, value = _on_host(one, args, symbols, call.machine)
+            if call.recorder is not None:
+                call.recorder.host(what, time.perf_counter() - start_s)
+            return value
+        case _:
+            assert_never(one)
 
 
-def _clear(one: Instruction, registers: list[Any]) -> None:
-    for r in one.dead:
-        registers[r] = None
+def _bound(callee: Any, args: Sequence[Any]) -> Any:
+    if isinstance(callee, Closure):
+        last = (*args, *callee.last)
+        return Closure(callee.machine, callee.function, callee.captured, callee.symbols, last)
+
+    def bound(*first: Any) -> Any:
+        return callee(*first, *args)
+
+    return bound
 
 
-def _field(one: GetField, owner: Any) -> Any:
+def _on_host(
+    one: HostOperation | RunPrimFunc | CallExtern,
+    args: list[Any],
+    symbols: dict[str, int],
+    machine: Machine,
+) -> tuple[str, Any]:
+    """Return what it is called in profiles, and its value."""
+    match one:
+        case HostOperation():
+            value = run_operator(one.op, args, one.attrs, one.type, symbols)
+            return f"host: {one.op.name}", value
+        case RunPrimFunc():
+            free = {k for k in one.inplace or () if k >= 0 and is_unshared(args, k)}
+            value = call_primfunc(one.func, args, one.type, one.inplace, symbols, free.__contains__)
+            return f"host: {one.func.name}", value
+        case CallExtern():
+            return f"call: {one.name}", _extern(one, args, symbols, machine)
+
+
+def _extern(one: CallExtern, args: list[Any], symbols: Mapping[str, int], machine: Machine) -> Any:
+    function = _registered(one.name)
+    for k in one.inplace:
+        if not is_unshared(args, k):  # someone else may still read the old value
+            args[k] = np.array(args[k])
+    outputs = [empty_tensor(t, symbols) for t in one.outputs]
+    given = [_callable(a, machine) if isinstance(a, (FunctionRef, ExternRef)) else a for a in args]
+    value = function(*given, *outputs)
+    if outputs:
+        return tuple(outputs) if one.type_is_tuple else outputs[0]
+    if value is None and one.inplace:
+        written = [args[k] for k in one.inplace]
+        return tuple(written) if one.type_is_tuple else written[0]
+    return from_python(value, one.type)
+
+
+def _no_field(one: GetField, owner: Any) -> Any:
+    """Return a field of what is no plain tuple of enough fields, or fail."""
     fields = cast("tuple[Any, ...]", owner) if isinstance(owner, tuple) else ()
     if one.index >= len(fields):
         raise RuntimeCheckError(f"{one.where} is field {one.index} of a tuple, got {shown(owner)}")
@@ -382,9 +325,21 @@ def _registered(name: str) -> Any:
     return function
 
 
-def _note_places(error: Exception, stack: Sequence[_Frame]) -> None:
-    for frame in reversed(stack[-_MOST_NOTES:]):
-        one = frame.function.code[max(frame.at - 1, 0)]
-        error.add_note(f"at {one.where or 'the result'} of {frame.function.name}")
-    if len(stack) > _MOST_NOTES:
-        error.add_note(f"and {len(stack) - _MOST_NOTES} calls before")
+def _forget(names: Sequence[str], symbols: dict[str, int]) -> None:
+    for name in names:
+        symbols.pop(name, None)
+
+
+_RUNTIME: dict[str, Any] = {
+    "Closure": Closure,
+    "admitted": _admitted,
+    "check_value": check_value,
+    "evaluate": evaluate,
+    "forget": _forget,
+    "ndarray": np.ndarray,
+    "no_field": _no_field,
+    "outside": _outside,
+    "require": _require,
+    "resolved": _resolved,
+    "truth": truth,
+}

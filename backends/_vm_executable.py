@@ -12,10 +12,10 @@ from eqsat.backends._executable import Executable
 from eqsat.backends._native import NativeCode
 from eqsat.backends._profile import Profile
 from eqsat.backends._text import TextKind, program_text
-from eqsat.backends._vm import Machine
+from eqsat.backends._vm import Call, Machine
 from eqsat.backends._vm_profile import Recorder
 from eqsat.backends._vm_text import vm_text
-from eqsat.backends._vm_values import argument, owners, released
+from eqsat.backends._vm_values import is_unshared, owners, released
 from eqsat.ir import TensorType, Type
 from eqsat.lowering import VmFunction, VmProgram
 
@@ -42,7 +42,7 @@ class EntryPoint:
     """
 
     def __init__(self, machine: Machine, function: VmFunction, num_threads: int) -> None:
-        self._machine, self._function = machine, function
+        self._machine, self._name = machine, function.name
         self._inputs = [_Input(p.name, p.type) for p in function.params]
         self.num_threads = num_threads
         constants = [value for f in machine.program.functions.values() for _, value in f.constants]
@@ -61,36 +61,34 @@ class EntryPoint:
         Raises:
             RuntimeCheckError: a value does not fit its type; the message names it.
         """
-        return self._call(args, kwargs, None)
+        if kwargs or len(args) != len(self._inputs):
+            args = tuple(arrange(self._name, self._inputs, args, kwargs))
+        call = Call(self._machine, args, True)
+        found = [self._machine.run(self._name, call)]
+        if is_unshared(found, 0):
+            return found[0]
+        # The caller may write into each array that it gets.
+        return released(found.pop(), self._constants | owners(tuple(call.inputs)))
 
     def profile(self, /, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
         """Return the time of each kernel and host operation in the fastest of `repeat` calls.
 
         The first call, to warm up, does not count. What runs several times in a call is summed.
         """
-        self._call(args, kwargs, None)
+        given = arrange(self._name, self._inputs, args, kwargs)
+        self(*given)
         best: Recorder | None = None
         for _ in range(max(repeat, 1)):
             recorder = Recorder()
-            self._call(args, kwargs, recorder)
+            self._machine.run(self._name, Call(self._machine, given, True, recorder))
             if best is None or recorder.total_s < best.total_s:
                 best = recorder
         assert best is not None
-        return Profile(self._function.name, self.num_threads, best.kernels)
+        return Profile(self._name, self.num_threads, best.kernels)
 
     def __repr__(self) -> str:
         params = ", ".join(f"{p.name}: {p.type}" for p in self._inputs)
-        return f"<function {self._function.name}({params}) of a compiled program>"
-
-    def _call(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], recorder: Recorder | None
-    ) -> Any:
-        given = arrange(self._function.name, self._inputs, args, kwargs)
-        values = [argument(p.name, p.type, a) for p, a in zip(self._inputs, given, strict=True)]
-        taken = self._constants | owners(tuple(values))
-        result = self._machine.call(self._function.name, values, recorder)
-        del values
-        return released(result, taken)
+        return f"<function {self._name}({params}) of a compiled program>"
 
 
 class VmExecutable:

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from sys import getrefcount
+from typing import Any, NoReturn, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Calls(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Closure:
     """A function as a value; Python code may call it too.
 
@@ -163,73 +163,37 @@ def check_value(name: str, ty: Type, value: Any, env: dict[str, int]) -> None:
 
 
 class ArgumentCheck:
-    """Checks the arguments of one function."""
+    """Checks the arguments of one function, whatever their types."""
 
     def __init__(self, function: str, params: Sequence[VmParameter]) -> None:
         self._function, self._params = function, params
         self._scalars = [(k, p.name) for k, p in enumerate(params) if p.type == _DIM]
-        plans = [_plan(p.type) for p in params]
-        self._is_plain = None not in plans
-        self._plans = [(k, plan) for k, plan in enumerate(plans) if plan]
 
-    def __call__(self, args: Sequence[Any], env: dict[str, int]) -> dict[str, int]:
-        """Return `env` with the symbols that the arguments define.
+    def refuse(self, args: Sequence[Any]) -> NoReturn:
+        """Fail for too many or too few arguments."""
+        raise RuntimeCheckError(
+            f"{self._function} takes {len(self._params)} arguments, got {len(args)}"
+        )
+
+    def __call__(self, args: Sequence[Any], env: dict[str, int]) -> None:
+        """Add the symbols that the arguments define to `env`.
 
         Raises:
-            RuntimeCheckError: one does not fit, or there are too many or too few.
+            RuntimeCheckError: one does not fit.
         """
-        params = self._params
-        if len(args) != len(params):
-            raise RuntimeCheckError(
-                f"{self._function} takes {len(params)} arguments, got {len(args)}"
-            )
         for k, name in self._scalars:
             if isinstance(args[k], (int, np.integer)):
                 env[name] = int(args[k])
-        if self._is_plain:
-            tried = dict(env)
-            if all(_fits_plan(plan, args[k], tried) for k, plan in self._plans):
-                return tried
-        names = [f"argument {p.name} of {self._function}" for p in params]
-        bind_types(names, [p.type for p in params], list(args), env)
-        return env
+        names = [f"argument {p.name} of {self._function}" for p in self._params]
+        bind_types(names, [p.type for p in self._params], list(args), env)
 
+    def from_outside(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """Return arguments that come from Python as the machine holds them.
 
-_Plan = tuple[Any, tuple[int | str, ...]]
-"""The dtype of a tensor, and its sizes: numbers or symbols."""
-
-
-def _plan(ty: Type) -> _Plan | tuple[()] | None:
-    """Return how to check a type quickly; () where all fits, None where more must be looked at."""
-    match ty:
-        case ObjectType() | CallableType():
-            return ()
-        case TensorType(shape=tuple() as shape) if ty.dtype != UNKNOWN_DTYPE:
-            dims = [d if isinstance(d, int) else _name(d) for d in shape]
-            known = tuple([d for d in dims if d is not None])
-            return (numpy_dtype(ty.dtype), known) if len(known) == len(shape) else None
-        case _:
-            return None
-
-
-def _name(d: Dim) -> str | None:
-    """Return the name of a dim that is one symbol."""
-    return str(d) if _symbol(d) is not None else None
-
-
-def _fits_plan(plan: _Plan, value: Any, env: dict[str, int]) -> bool:
-    dtype, dims = plan
-    if not isinstance(value, np.ndarray) or value.dtype != dtype:
-        return False
-    shape = value.shape
-    if shape == dims:
-        return True
-    if len(shape) != len(dims):
-        return False
-    return all(
-        (env.setdefault(d, n) if isinstance(d, str) else d) == n
-        for d, n in zip(dims, shape, strict=True)
-    )
+        Raises:
+            RuntimeCheckError: one is of another kind.
+        """
+        return tuple(argument(p.name, p.type, a) for p, a in zip(self._params, args, strict=True))
 
 
 def _fits_at_once(ty: TensorType, value: Any, env: dict[str, int]) -> bool:
@@ -293,30 +257,30 @@ def released(value: Any, taken: set[int]) -> Any:
 
 def is_unshared(args: list[Any], k: int) -> bool:
     """Say whether nothing but the list refers to the array `args[k]` or to its memory."""
-    if not isinstance(args[k], np.ndarray) or not args[k].flags.writeable:
+    if not isinstance(args[k], np.ndarray):
         return False
-    return _references(args, k) in (_ALONE, _ALONE_VIEW)
+    return _references(args, k) in _ALONE and args[k].flags.writeable
 
 
-def _references(args: list[Any], k: int) -> tuple[int, int]:
-    """Return how many references there are to an array, and to what it is a view of."""
+def _references(args: list[Any], k: int) -> int:
+    """Return how many references there are to an array and, times 1000, to what it is a view of."""
     array = args[k]
-    if array.base is None:
-        return sys.getrefcount(array), 0
-    if not isinstance(array.base, np.ndarray) or array.base.base is not None:
-        return sys.getrefcount(array), -1  # memory of something else
-    return sys.getrefcount(array), sys.getrefcount(array.base)
+    base = array.base
+    if base is None:
+        return getrefcount(array)
+    if not isinstance(base, np.ndarray) or base.base is not None:
+        return -1  # memory of something else
+    return getrefcount(array) + 1000 * getrefcount(base)
 
 
-def _measured(array: NDArray[Any]) -> tuple[int, int]:
+def _measured(array: NDArray[Any]) -> int:
     args = [array]
     del array
     return _references(args, 0)
 
 
 # Measured, since versions of Python count the references of a running function differently.
-_ALONE = _measured(np.empty(2))
-_ALONE_VIEW = _measured(np.empty(2)[:1])
+_ALONE = frozenset({_measured(np.empty(2)), _measured(np.empty(2)[:1])})
 
 
 def truth(value: Any) -> bool:
