@@ -171,7 +171,8 @@ class Machine:
 
     def _note_places(self, error: Exception, waiting: Sequence[_Waiting]) -> None:
         newest = waiting[: -_MOST_NOTES - 1 : -1]
-        lines = [_line_of(error), *(frame.gi_frame.f_lineno for frame in newest)]
+        frames = [frame.gi_frame for frame in newest]
+        lines = [_line_of(error), *(frame.f_lineno for frame in frames if frame is not None)]
         places = [self._source.places[line - 1] for line in lines if line]
         for place in places:
             if place is not None:

@@ -493,6 +493,31 @@ def main(x: R.Tensor(dtype="float32", ndim=2), y: R.Tensor(("n",), "float32")):
     assert caught.value.__notes__ == ["at z of main"]
 
 
+def test_arguments_of_any_layout() -> None:
+    exe = compiled(COUNT_UP)
+    for x in (X[::-1], np.repeat(X, 2)[::2], X.astype(">f4").astype(F32), X.view(np.memmap)):
+        np.testing.assert_array_equal(exe(3, x), x + 3)
+        np.testing.assert_array_equal(exe(0, x), x)
+    with pytest.raises(eqsat.EqsatError, match=r"input x: expected f32\[4\], got .*dtype >f4"):
+        exe(3, X.astype(">f4"))
+
+
+COUNT_UP = """
+@I.ir_module
+class Module:
+    @R.function
+    def main(n: R.Tensor((), "int64"), x: F4) -> F4:
+        cls = Module
+        done = R.less_equal(n, R.const(0, "int64"))
+        if done:
+            r = x
+        else:
+            y = cls.main(R.subtract(n, R.const(1, "int64")), x)
+            r = R.add(y, R.const(1.0, "float32"))
+        return r
+"""
+
+
 # --- host operations, profile, text ---------------------------------------------------------
 
 SORTED = """
@@ -576,6 +601,15 @@ r = R.add(c, d)
     )
     exe(X)
     assert counts == [1]  # c waits for its use, a is gone
+
+
+def test_an_executable_is_freed_at_once() -> None:
+    exe = compiled(COUNT_UP)
+    exe(3, X)
+    exe.profile(3, X)
+    gone = [weakref.ref(exe), weakref.ref(exe.machine), weakref.ref(exe.machine.parts[0])]
+    del exe
+    assert [r() for r in gone] == [None] * 3
 
 
 def test_native_parts_share_one_workspace() -> None:
