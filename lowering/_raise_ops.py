@@ -1,8 +1,8 @@
 """Calls of PrimFuncs written as calls of operators, so that rules and fusion see inside them.
 
-A PrimFunc is written so where each of its stages is elementwise arithmetic, or a reduction of it,
-over whole tensors: read as they are, transposed or broadcast. A product summed over an axis
-stays a PrimFunc, and so does what reads at other places: they are raised when they are lowered.
+A PrimFunc is written so where each of its stages is elementwise arithmetic, a reduction of it, or a
+product of matrices over whole tensors: read as they are, transposed or broadcast. What reads at
+other places stays a PrimFunc, and is raised when it is lowered.
 """
 
 from __future__ import annotations
@@ -119,6 +119,10 @@ class _Writer:
 
     def stage(self, s: RaisedStage) -> None:
         """Bind what stands for the buffer of a stage."""
+        product = _product(s)
+        if product is not None:
+            self.tensors[s.buffer] = self._multiply(product, s)
+            return
         space = _space(s)
         value = _Elements(self, space).value(s.value)
         sizes = _sizes(s)
@@ -138,6 +142,22 @@ class _Writer:
             raise _NoOperatorError(f"{s.buffer.name} has another dtype")
         self.tensors[s.buffer] = value
 
+    def _multiply(self, p: _Product, s: RaisedStage) -> Expr:
+        """Bind a product of matrices, its axes where the stage has them."""
+        operands: list[Expr] = []
+        for load, order in ((p.left, p.left_order), (p.right, p.right_order)):
+            tensor = self.tensors[load.buffer]
+            axes = tuple(load.indices.index(v) for v in order)
+            operands.append(self._permuted(tensor, axes))
+        product = self.emit("matmul", *operands, out_dtype=s.buffer.dtype)
+        order = [*p.left_order[:-1], *p.right_order[len(p.batch) + 1 :]]
+        return self._permuted(product, tuple(order.index(v) for v in s.axes if v is not None))
+
+    def _permuted(self, tensor: Expr, axes: tuple[int, ...]) -> Expr:
+        if axes == tuple(range(len(axes))):
+            return tensor
+        return self.emit("permute_dims", tensor, axes=axes)
+
     def emit(self, name: str, *args: object, **attrs: object) -> Expr:
         """Bind the call of an operator."""
         if not name:
@@ -146,6 +166,59 @@ class _Writer:
         var = Var(name.rpartition(".")[2], call.type)
         self.bindings.append(VarBinding(var, call))
         return var
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Product:
+    """A sum of products: `left` over batch, rows, `summed`; `right` over batch, it and columns."""
+
+    left: BufferLoad
+    right: BufferLoad
+    batch: tuple[TirVar, ...]
+    rows: tuple[TirVar, ...]
+    columns: tuple[TirVar, ...]
+    summed: TirVar
+
+    @property
+    def left_order(self) -> tuple[TirVar, ...]:
+        return (*self.batch, *self.rows, self.summed)
+
+    @property
+    def right_order(self) -> tuple[TirVar, ...]:
+        return (*self.batch, self.summed, *self.columns)
+
+
+def _product(s: RaisedStage) -> _Product | None:
+    """Return the product of matrices that a stage is; None where it is none."""
+    if s.combiner != "sum" or s.init is not None or len(s.reduced) != 1 or None in s.axes:
+        return None
+    if not isinstance(s.value, Binary) or s.value.op != "*":
+        return None
+    left, right = _factor(s.value.a, s), _factor(s.value.b, s)
+    (k,) = (i.var for i in s.reduced)
+    if left is None or right is None or k not in left.indices or k not in right.indices:
+        return None
+    spatial = [v for v in s.axes if v is not None]
+    batch = tuple(v for v in spatial if v in left.indices and v in right.indices)
+    rows = tuple(v for v in spatial if v in left.indices and v not in right.indices)
+    columns = tuple(v for v in spatial if v in right.indices and v not in left.indices)
+    if len(batch) + len(rows) + len(columns) != len(spatial) or len(columns) != 1:
+        return None
+    if not rows or (batch and len(rows) > 1):
+        return None
+    return _Product(left, right, batch, rows, columns, k)
+
+
+def _factor(e: PrimExpr, s: RaisedStage) -> BufferLoad | None:
+    """Return the load of a whole tensor, an axis for each index, that a factor is."""
+    inner = e.value if isinstance(e, Cast) and e.dtype == s.buffer.dtype else e
+    if not isinstance(inner, BufferLoad) or len(set(inner.indices)) < len(inner.indices):
+        return None
+    sizes = _sizes(s)
+    for i, d in zip(inner.indices, inner.buffer.shape, strict=True):
+        if not isinstance(i, TirVar) or i not in sizes or not same_extent(sizes[i], d):
+            return None
+    return inner
 
 
 @dataclass(eq=False)

@@ -119,12 +119,78 @@ def test_others_stay_apart_under_their_name(fn: Callable[..., Any]) -> None:
     assert fn.__name__ in str(exe.profile(x))
 
 
-def test_products_stay_for_their_template() -> None:
-    def product(x: te.Tensor) -> te.Tensor:
-        k = te.reduce_axis((0, 4))
-        return te.compute((4, 4), lambda i, j: te.sum(x[i, k] * x[k, j], axis=k))
+def plain(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+    return te.compute((3, 4), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k))
 
-    assert called(calls_as_operators(declared(product, (4, 4)))) == ["call_tir"]
+
+def second_transposed(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+    return te.compute((3, 4), lambda i, j: te.sum(b[j, k] * a[i, k], axis=k))
+
+
+def result_transposed(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+    return te.compute((4, 3), lambda j, i: te.sum(a[k, i] * b[k, j], axis=k))
+
+
+def of_batch(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+    return te.compute((2, 3, 4), lambda n, i, j: te.sum(a[i, n, k] * b[n, j, k], axis=k))
+
+
+def rows_of_batch(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+    return te.compute((2, 3, 4), lambda n, i, j: te.sum(a[n, i, k] * b[k, j], axis=k))
+
+
+def wider(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 5))
+
+    def term(i: Any, j: Any) -> Any:
+        return te.sum(te.cast("int32", a[i, k]) * te.cast("int32", b[k, j]), axis=k)
+
+    return te.compute((3, 4), term)
+
+
+def of_itself(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+    k = te.reduce_axis((0, 3))
+    return te.compute((3, 3), lambda i, j: te.sum(a[i, k] * a[k, j], axis=k))
+
+
+@pytest.mark.parametrize(
+    ("fn", "a", "b", "dtype"),
+    [
+        (plain, (3, 5), (5, 4), "float32"),
+        (second_transposed, (3, 5), (4, 5), "float32"),
+        (result_transposed, (5, 3), (5, 4), "float32"),
+        (of_batch, (3, 2, 5), (2, 4, 5), "float32"),
+        (rows_of_batch, (2, 3, 5), (5, 4), "float32"),
+        (wider, (3, 5), (5, 4), "int8"),
+        (of_itself, (3, 3), (1, 1), "float32"),
+    ],
+)
+def test_products_are_matmul(fn: Callable[..., Any], a: Shape, b: Shape, dtype: str) -> None:
+    bb = BlockBuilder()
+    x, y = bb.input("x", a, dtype), bb.input("y", b, dtype)
+    module = bb.module(bb.emit_te(fn, x, y))
+    raised = calls_as_operators(module)
+    check_well_formed(raised)
+    assert "matmul" in called(raised)
+    assert "call_tir" not in called(raised)
+    rng = np.random.default_rng(0)
+    args = [(rng.standard_normal(s) * 9).astype(dtype) for s in (a, b)]
+    wanted = interpret(module, *args)
+    close(interpret(raised, *args), wanted)
+    close(eqsat.compile(eqsat.optimize(module))(*args), wanted)
+
+
+def test_sums_that_are_no_products_of_matrices_stay() -> None:
+    def windows(x: te.Tensor) -> te.Tensor:
+        k = te.reduce_axis((0, 2))
+        return te.compute((3, 4), lambda i, j: te.sum(x[i + k, j] * x[k, j], axis=k))
+
+    assert called(calls_as_operators(declared(windows, (4, 4)))) == ["call_tir"]
 
 
 def test_fuses_with_its_neighbours() -> None:
