@@ -17,7 +17,7 @@ from eqsat.backends._errors import CodegenError
 from eqsat.backends._expressions import Expressions, Lane, reads_memory
 from eqsat.backends._layout import ALIGN, Layout, split_stages
 from eqsat.backends._target import Target
-from eqsat.backends._values import Value, element_bytes
+from eqsat.backends._values import Value
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
@@ -48,6 +48,7 @@ from eqsat.ir.tir import (
     shape_var,
     walk_statements,
 )
+from eqsat.shapes import itemsize
 
 MAX_UNROLL = 64
 _MAX_LANES = 64
@@ -511,7 +512,7 @@ class _Stage(Expressions):
         """Return the lanes that fit one vector of the widest dtype stored."""
         widest = max(
             (
-                element_bytes(x.buffer.dtype)
+                itemsize(x.buffer.dtype)
                 for x in walk_statements(s.body)
                 if isinstance(x, BufferStore)
             ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._scope import IndexArithmetic
-from eqsat.backends._values import Value, element_bytes, memory_type, type_of, vector_of
+from eqsat.backends._values import Value, memory_type, type_of, vector_of
 from eqsat.ir._simplify import Poly, add, as_constant, constant, mul
 from eqsat.ir.tir import (
     COMPARISONS,
@@ -23,6 +23,7 @@ from eqsat.ir.tir import (
     Var,
     walk,
 )
+from eqsat.shapes import itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +331,7 @@ class Expressions(IndexArithmetic):
 
     def _load(self, buffer: Buffer, p: Poly) -> Value:
         at = self.address(buffer, p)
-        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        element, align = memory_type(buffer.dtype), itemsize(buffer.dtype)
         if at.stride == 0:
             guard = self._scalar_guard(buffer, p)
             if guard is not None:
@@ -360,7 +361,7 @@ class Expressions(IndexArithmetic):
         return self.mask
 
     def _guarded_load(self, buffer: Buffer, base: str, mask: Value) -> Value:
-        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        element, align = memory_type(buffer.dtype), itemsize(buffer.dtype)
         vector = self._masked_load(base, element, align, self._some_lane(mask))
         text = self.emit(f"extractelement <1 x {element}> {vector}, i64 0")
         return self.from_memory(text, buffer.dtype, 0)
@@ -447,7 +448,7 @@ class Expressions(IndexArithmetic):
         for scope in self.scopes:
             for key in [k for k in scope.loads if k[0] is buffer]:
                 del scope.loads[key]
-        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        element, align = memory_type(buffer.dtype), itemsize(buffer.dtype)
         if at.stride == 0 and (self.lane is None or not (value.lanes or self.mask)):
             text = self.to_memory(value)
             self.lines.append(f"  store {element} {text}, ptr {at.base}, align {align}")
@@ -478,7 +479,7 @@ class Expressions(IndexArithmetic):
         )
 
     def _store_of_some_lane(self, buffer: Buffer, base: str, value: Value, mask: Value) -> None:
-        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        element, align = memory_type(buffer.dtype), itemsize(buffer.dtype)
         text = self.emit(f"insertelement <1 x {element}> poison, {element} "
                          f"{self.to_memory(value)}, i64 0")  # fmt: skip
         name = f"llvm.masked.store.v1{_short(element)}.p0"
@@ -489,7 +490,7 @@ class Expressions(IndexArithmetic):
         )
 
     def _store_row(self, buffer: Buffer, p: Poly, base: str, value: Value) -> None:
-        element, align = memory_type(buffer.dtype), element_bytes(buffer.dtype)
+        element, align = memory_type(buffer.dtype), itemsize(buffer.dtype)
         vector, mask = vector_of(element, value.lanes), self.mask
         if mask is not None and self._in_bounds(buffer, p):
             # Registers cannot be stored in part: blend with what is there.

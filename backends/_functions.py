@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from eqsat.backends._errors import CodegenError
 from eqsat.backends._operators import Operators
-from eqsat.backends._values import FLOATS, NARROW, Value, is_unsigned, mangled, type_of, wide
+from eqsat.backends._values import FLOATS, NARROW, Value, is_unsigned, mangled, type_of
 from eqsat.backends._vector_math import MAX_ULP, function_name, function_text
+from eqsat.shapes import wide_dtype
 
 _ROUND = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "roundeven",
           "nearbyint": "roundeven", "rint": "roundeven"}  # fmt: skip
@@ -32,7 +33,7 @@ class Arithmetic(Operators):
         if a.dtype not in FLOATS:
             return self._int_function(name, args, lanes)
         if a.dtype in NARROW and name != "nextafter":
-            up = [Value(x.text, wide(x.dtype), x.lanes) for x in args]
+            up = [self.cast(x, wide_dtype(x.dtype)) for x in args]
             result = self.function(name, up, "float32")
             return self.rounded(Value(result.text, a.dtype, result.lanes))
         return self._float_function(name, args, lanes)
@@ -157,7 +158,8 @@ class Arithmetic(Operators):
             return self.splat(self.literal(int(name == "isfinite"), "bool"), a.lanes)
         if name == "isnan":
             return self.binary("!=", a, a)
-        size = self.function("abs", [Value(a.text, wide(a.dtype), a.lanes)], wide(a.dtype))
+        wide = wide_dtype(a.dtype)
+        size = self.function("abs", [self.cast(a, wide)], wide)
         return self.binary(
             "==" if name == "isinf" else "<", size, self.literal(float("inf"), size.dtype)
         )

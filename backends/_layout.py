@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eqsat.backends._values import element_bytes
 from eqsat.ir._simplify import Poly, Simplifier, add, as_constant, constant, mul, to_expr
 from eqsat.ir.tir import (
     Block,
@@ -18,6 +17,7 @@ from eqsat.ir.tir import (
     jumps,
     walk_statements,
 )
+from eqsat.shapes import itemsize
 
 _STACK_BYTES = 16384
 ALIGN = 64
@@ -78,7 +78,7 @@ class Layout:
         scratch: Poly = {}
         shared: Poly = {}
         for b in buffers:
-            size = constant(element_bytes(b.dtype))
+            size = constant(itemsize(b.dtype))
             for d in b.shape:
                 size = mul(size, self.simplifier.poly(d))
             number = as_constant(size)

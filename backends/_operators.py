@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from eqsat.backends._errors import CodegenError
+from eqsat.backends._narrow_floats import to_odd_float32
 from eqsat.backends._registers import Registers
 from eqsat.backends._values import (
     FLOATS,
@@ -15,6 +16,7 @@ from eqsat.backends._values import (
     type_of,
 )
 from eqsat.ir.tir import COMPARISONS
+from eqsat.shapes import bits
 
 
 class Operators(Registers, ABC):
@@ -102,14 +104,27 @@ class Operators(Registers, ABC):
                     self.intrinsic(name, held, (held, a.text), (held, b.text)), a.dtype, lanes
                 )
             case "<<" | ">>":
-                shift = "shl" if op == "<<" else "lshr" if unsigned else "ashr"
-                return Value(self.emit(f"{shift} {held} {a.text}, {b.text}"), a.dtype, lanes)
+                return self._shift(op, a, b, lanes)
             case "/" | "//" | "%" | "truncmod":
                 return self._int_division(op, a, b, lanes)
             case "pow":
                 return self._int_pow(a, b)
             case _:
                 raise CodegenError(f"operator {op} has no meaning on {a.dtype}")
+
+    def _shift(self, op: str, a: Value, b: Value, lanes: int) -> Value:
+        """Shift; by the width or more leaves the sign or nothing, as in NumPy."""
+        held, width = type_of(a.dtype, lanes), bits(a.dtype)
+        inside = self.emit(
+            f"icmp ult {held} {b.text}, {self.splat(self.literal(width, a.dtype), lanes).text}"
+        )
+        is_inside = Value(inside, "bool", lanes)
+        if op == ">>" and not is_unsigned(a.dtype):
+            b = self.select(is_inside, b, self.literal(width - 1, a.dtype))
+            return Value(self.emit(f"ashr {held} {a.text}, {b.text}"), a.dtype, lanes)
+        shift = "shl" if op == "<<" else "lshr"
+        shifted = Value(self.emit(f"{shift} {held} {a.text}, {b.text}"), a.dtype, lanes)
+        return self.select(is_inside, shifted, self.literal(0, a.dtype))
 
     def _int_pow(self, a: Value, b: Value) -> Value:
         text = b.text.removeprefix("splat (").rstrip(")").split()[-1]
@@ -178,7 +193,9 @@ class Operators(Registers, ABC):
         if new == "bool":
             return self.binary("!=", v, self.literal(0, old))
         if old in FLOATS and new in FLOATS:
-            if source != held:
+            if old == "float64" and new == "float16":  # ml_dtypes' own go through float32
+                v = Value(to_odd_float32(self.emit, v.text, v.lanes), new, v.lanes)
+            elif source != held:
                 conversion = "fptrunc" if new != "float64" else "fpext"
                 return self.rounded(
                     Value(self.emit(f"{conversion} {source} {v.text} to {held}"), new, v.lanes)
@@ -189,6 +206,8 @@ class Operators(Registers, ABC):
             conversion = "uitofp" if unsigned else "sitofp"
             text = self.emit(f"{conversion} {source} {v.text} to {held}")
             return self.rounded(Value(text, new, v.lanes))
+        if old in FLOATS and bits(new) < 32:  # wraps, as NumPy's conversion does
+            return self.cast(self.cast(v, "int32"), new)
         if old in FLOATS:
             conversion = "fptoui" if is_unsigned(new) else "fptosi"
             text = self.emit(f"{conversion} {source} {v.text} to {held}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from eqsat.backends._errors import CodegenError
-from eqsat.backends._values import NARROW, Value, memory_type, type_of, vector_of
+from eqsat.backends._narrow_floats import decode, encode, format_of
+from eqsat.backends._values import NARROW, Value, is_float, memory_type, type_of, vector_of
 from eqsat.backends._vector_math import f32_literal, f64_literal
+from eqsat.shapes import numpy_dtype
 
 
 class Registers:
@@ -43,10 +44,8 @@ class Registers:
         match dtype:
             case "float64":
                 return Value(f64_literal(value), dtype)
-            case "float32":
-                return Value(f32_literal(value), dtype)
-            case "float16" | "bfloat16":
-                return self.rounded(Value(f32_literal(value), dtype))
+            case _ if is_float(dtype):
+                return Value(f32_literal(float(numpy_dtype(dtype).type(value))), dtype)
             case "bool":
                 return Value("true" if value else "false", dtype)
             case _:
@@ -78,58 +77,27 @@ class Registers:
 
     def to_memory(self, v: Value) -> str:
         """Return the value as it stands in memory."""
-        held = type_of(v.dtype, v.lanes)
-        match v.dtype:
-            case "bool":
-                return self.emit(f"zext {held} {v.text} to {vector_of('i8', v.lanes)}")
-            case "float16":
-                self._need_half()
-                return self.emit(f"fptrunc {held} {v.text} to {vector_of('half', v.lanes)}")
-            case "bfloat16":
-                return self._to_bfloat16(v)
-            case _:
-                return v.text
-
-    def _need_half(self) -> None:
-        if not self.has_half:
-            raise CodegenError(
-                "this CPU has no float16 conversions (F16C); convert the program to float32"
-            )
-
-    def _to_bfloat16(self, v: Value) -> str:
-        held, wide = type_of(v.dtype, v.lanes), vector_of("i32", v.lanes)
-
-        def const(number: int) -> str:
-            return f"splat (i32 {number})" if v.lanes else str(number)
-
-        bits = self.emit(f"bitcast {held} {v.text} to {wide}")
-        high = self.emit(f"lshr {wide} {bits}, {const(16)}")
-        odd = self.emit(f"and {wide} {high}, {const(1)}")
-        bias = self.emit(f"add {wide} {odd}, {const(0x7FFF)}")
-        total = self.emit(f"add {wide} {bits}, {bias}")
-        nearest = self.emit(f"lshr {wide} {total}, {const(16)}")
-        quiet = self.emit(f"or {wide} {high}, {const(0x40)}")
-        is_nan = self.emit(f"fcmp uno {held} {v.text}, {v.text}")
-        mask = vector_of("i1", v.lanes)
-        chosen = self.emit(f"select {mask} {is_nan}, {wide} {quiet}, {wide} {nearest}")
-        return self.emit(f"trunc {wide} {chosen} to {vector_of('i16', v.lanes)}")
+        held, stored = type_of(v.dtype, v.lanes), vector_of(memory_type(v.dtype), v.lanes)
+        if v.dtype == "float16" and self.has_half:
+            half = vector_of("half", v.lanes)
+            text = self.emit(f"fptrunc {held} {v.text} to {half}")
+            return self.emit(f"bitcast {half} {text} to {stored}")
+        if v.dtype in NARROW:
+            return encode(self.emit, v.text, v.lanes, format_of(v.dtype))
+        return v.text if held == stored else self.emit(f"zext {held} {v.text} to {stored}")
 
     def from_memory(self, text: str, dtype: str, lanes: int) -> Value:
         """Return what was loaded as a value."""
         stored, held = vector_of(memory_type(dtype), lanes), type_of(dtype, lanes)
-        match dtype:
-            case "bool":
-                zero = "zeroinitializer" if lanes else "0"
-                text = self.emit(f"icmp ne {stored} {text}, {zero}")
-            case "float16":
-                self._need_half()
-                text = self.emit(f"fpext {stored} {text} to {held}")
-            case "bfloat16":
-                wide = vector_of("i32", lanes)
-                sixteen = "splat (i32 16)" if lanes else "16"
-                text = self.emit(f"zext {stored} {text} to {wide}")
-                text = self.emit(f"shl {wide} {text}, {sixteen}")
-                text = self.emit(f"bitcast {wide} {text} to {held}")
-            case _:
-                pass
+        if dtype == "bool":
+            zero = "zeroinitializer" if lanes else "0"
+            text = self.emit(f"icmp ne {stored} {text}, {zero}")
+        elif dtype == "float16" and self.has_half:
+            half = vector_of("half", lanes)
+            text = self.emit(f"bitcast {stored} {text} to {half}")
+            text = self.emit(f"fpext {half} {text} to {held}")
+        elif dtype in NARROW:
+            text = decode(self.emit, text, lanes, format_of(dtype))
+        elif held != stored:
+            text = self.emit(f"trunc {stored} {text} to {held}")
         return Value(text, dtype, lanes)

@@ -1,7 +1,8 @@
 """What scalar and vector values are in LLVM IR.
 
-float16 and bfloat16 values are held as float32, rounded after every operation; bool as i1 (i8 in
-memory). A value with `lanes` 0 is a scalar that stands for all lanes.
+Floats narrower than float32 are held as float32, rounded after every operation. Integers and bool
+are held in as many bits as they have; in memory each value has whole bytes, as in a NumPy array. A
+value with `lanes` 0 is a scalar that stands for all lanes.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eqsat.backends._errors import CodegenError
+from eqsat.shapes import DTYPES, bits, is_bool, is_float, is_signed, itemsize
 
-LLVM_TYPES = {
-    "float32": "float", "float64": "double", "float16": "float", "bfloat16": "float", "bool": "i1",
-    **{f"{sign}int{n}": f"i{n}" for sign in ("", "u") for n in (8, 16, 32, 64)},
-}  # fmt: skip
-_MEMORY = {**LLVM_TYPES, "float16": "half", "bfloat16": "i16", "bool": "i8"}
-_BYTES = {"float": 4, "double": 8, "half": 2, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
-FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-NARROW = frozenset({"float16", "bfloat16"})
+
+def _held(dtype: str) -> str:
+    if is_float(dtype):
+        return "double" if dtype == "float64" else "float"
+    return "i1" if is_bool(dtype) else f"i{bits(dtype)}"
+
+
+LLVM_TYPES = {dtype: _held(dtype) for dtype in DTYPES}
+FLOATS = frozenset(filter(is_float, DTYPES))
+NARROW = frozenset(d for d in FLOATS if bits(d) < 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +34,8 @@ class Value:
 
 
 def memory_type(dtype: str) -> str:
-    """Return the LLVM type of one element in memory.
-
-    Raises:
-        CodegenError: the dtype has no native form here.
-    """
-    if dtype not in _MEMORY:
-        raise CodegenError(
-            f"dtype {dtype} cannot be compiled for the CPU; convert to one of "
-            f"{', '.join(LLVM_TYPES)}"
-        )
-    return _MEMORY[dtype]
-
-
-def element_bytes(dtype: str) -> int:
-    """Return the bytes of one element in memory."""
-    return _BYTES[memory_type(dtype)]
-
-
-def is_float(dtype: str) -> bool:
-    """Say whether values are floating point."""
-    return dtype in FLOATS
+    """Return the LLVM type of one element in memory."""
+    return f"i{8 * itemsize(dtype)}" if dtype in NARROW or not is_float(dtype) else _held(dtype)
 
 
 def vector_of(element: str, lanes: int) -> str:
@@ -59,20 +44,19 @@ def vector_of(element: str, lanes: int) -> str:
 
 
 def type_of(dtype: str, lanes: int) -> str:
-    """Return the LLVM type that holds a value in registers."""
+    """Return the LLVM type that holds a value in registers.
+
+    Raises:
+        CodegenError: no value has this dtype, such as that of a handle.
+    """
     if dtype not in LLVM_TYPES:
-        memory_type(dtype)
+        raise CodegenError(f"dtype {dtype} has no value; known: {', '.join(LLVM_TYPES)}")
     return vector_of(LLVM_TYPES[dtype], lanes)
-
-
-def wide(dtype: str) -> str:
-    """Return the dtype that values are computed in."""
-    return "float32" if dtype in NARROW else dtype
 
 
 def is_unsigned(dtype: str) -> bool:
     """Say whether values are never negative."""
-    return dtype.startswith("uint") or dtype == "bool"
+    return not is_signed(dtype)
 
 
 def mangled(held: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir._tir import BinaryOp
-from eqsat.shapes import EqsatError, bits, is_float, numpy_dtype
+from eqsat.shapes import EqsatError, convert, dtype_name, wide_dtype
 
 
 def _erf(x: Any) -> Any:
@@ -86,26 +86,24 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
 
 
 def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
-    """Return the scalar function `name` of `args` in `dtype`; narrow floats go through float32."""
+    """Return the scalar function `name` of `args` in `dtype`; narrow ones are computed wide."""
     function = INTRINSICS.get(name)
     if function is None:
         raise EqsatError(
             f"the interpreter knows no intrinsic {name!r}; it knows {', '.join(INTRINSICS)}"
         )
     if name != "nextafter":
-        args = [_wide(a) for a in args]
-    return np.asarray(function(*args)).astype(numpy_dtype(dtype))
+        args = [_wide(np.asarray(a)) for a in args]
+    return convert(np.asarray(function(*args)), dtype)
 
 
 def _wide(x: Any) -> Any:
-    x = np.asarray(x)
-    name = x.dtype.name
-    return x.astype(np.float32) if is_float(name) and bits(name) < 32 else x
+    return convert(x, wide_dtype(dtype_name(x.dtype)))
 
 
 def apply_cast(value: Any, dtype: str) -> Any:
     """Return `value` converted as C does: floats truncate towards zero, anything but 0 is true."""
-    return np.asarray(value).astype(numpy_dtype(dtype))
+    return convert(np.asarray(value), dtype)
 
 
 # Integers by 0 give 0, the least one by -1 wraps: as in NumPy.
@@ -144,5 +142,7 @@ _BINARY: Mapping[BinaryOp, Callable[[Any, Any], Any]] = {
 
 
 def apply_binary(op: BinaryOp, a: Any, b: Any) -> Any:
-    """Return `a op b`."""
-    return _BINARY[op](np.asarray(a), np.asarray(b))
+    """Return `a op b`; narrow ones are computed wide."""
+    a, b = np.asarray(a), np.asarray(b)
+    result = np.asarray(_BINARY[op](_wide(a), _wide(b)))
+    return result if result.dtype == np.bool_ else result.astype(a.dtype, copy=False)

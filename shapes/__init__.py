@@ -31,6 +31,7 @@ from eqsat.shapes._dtypes import (
     DTYPES,
     EXACT_IN_FLOAT32,
     bits,
+    convert,
     dtype_name,
     is_bool,
     is_dtype,
@@ -43,6 +44,7 @@ from eqsat.shapes._dtypes import (
     min_value,
     numpy_dtype,
     promote,
+    wide_dtype,
 )
 from eqsat.shapes._errors import EqsatError, ShapeError, UnprovenShapeError
 from eqsat.shapes._facts import NO_FACTS, Facts
@@ -92,6 +94,7 @@ __all__ = [
     "concat_size",
     "conv_out",
     "conv_transpose_out",
+    "convert",
     "dim_max",
     "dim_min",
     "dtype_name",
@@ -129,6 +132,7 @@ __all__ = [
     "symbol_name",
     "symbols",
     "view",
+    "wide_dtype",
 ]
 
 if __name__ == "shapes":

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eqsat.shapes._errors import ShapeError
 
@@ -99,6 +100,24 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     import ml_dtypes  # noqa: PLC0415  # most programs need no narrow dtype
 
     return np.dtype(getattr(ml_dtypes, name))
+
+
+def wide_dtype(name: str) -> str:
+    """Return the dtype that values are computed in: float32 for narrower floats, else 8 bits."""
+    dtype = _lookup(name)
+    if dtype.kind == "float":
+        return name if dtype.bits >= 32 else "float32"
+    return name if dtype.bits >= 8 else f"{dtype.kind}8"
+
+
+def convert(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return `array` in the dtype `name`, as C converts: floats are cut off towards zero.
+
+    By way of the wide dtype: ml_dtypes knows no conversion between some of its own, and none of
+    infinity that agrees with NumPy's.
+    """
+    wide = array.astype(numpy_dtype(wide_dtype(dtype_name(array.dtype))), copy=False)
+    return wide.astype(numpy_dtype(name))
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:

@@ -43,8 +43,8 @@ from eqsat.shapes import (
     Shape,
     SymDim,
     assume,
-    bits,
     broadcast,
+    convert,
     dim_max,
     dtype_name,
     is_dtype,
@@ -55,6 +55,7 @@ from eqsat.shapes import (
     product,
     prove,
     row_major_strides,
+    wide_dtype,
 )
 
 Array = NDArray[Any]
@@ -296,11 +297,6 @@ def axes_attr(attrs: Attrs, ndim: int, name: str = "axis") -> tuple[int, ...]:
 # Arithmetic -------------------------------------------------------------------------------------
 
 
-def wide_dtype(dtype: str) -> str:
-    """Return the dtype in which values of `dtype` are computed: float32 for narrower floats."""
-    return "float32" if is_float(dtype) and bits(dtype) < 32 else dtype
-
-
 def widen(e: PrimExpr) -> PrimExpr:
     """Return `e` in the dtype it is computed in."""
     return cast_to(e, wide_dtype(e.dtype))
@@ -467,7 +463,8 @@ def up(x: Array) -> Array:
 
 def down(x: Any, like: Array) -> Array:
     """Return `x` in the dtype of `like`."""
-    return np.asarray(x).astype(like.dtype, copy=False)
+    x = np.asarray(x)
+    return x if x.dtype == like.dtype else convert(x, dtype_name(like.dtype))
 
 
 def elementwise(f: Callable[..., Any]) -> Callable[..., Array]:

@@ -36,7 +36,7 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
 )
-from eqsat.shapes import Dim, numpy_dtype
+from eqsat.shapes import Dim, convert
 
 
 def _infer_astype(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -46,7 +46,7 @@ def _infer_astype(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _astype(x: Array, *, dtype: str) -> Array:
     with np.errstate(all="ignore"):
-        return x.astype(numpy_dtype(dtype))
+        return convert(x, dtype)
 
 
 def _astype_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:

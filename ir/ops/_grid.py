@@ -45,10 +45,9 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
     widen,
 )
-from eqsat.shapes import Dim
+from eqsat.shapes import Dim, wide_dtype
 
 # affine_grid ------------------------------------------------------------------------------------
 

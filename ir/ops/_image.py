@@ -52,10 +52,9 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
 )
 from eqsat.ir.ops._window import layout_axes, place
-from eqsat.shapes import Dim, Shape, dim_max, numpy_dtype
+from eqsat.shapes import Dim, Shape, dim_max, numpy_dtype, wide_dtype
 
 _MODES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
 _METHODS = ("nearest_neighbor", "nearest", "linear", "cubic")

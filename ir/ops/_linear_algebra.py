@@ -44,9 +44,8 @@ from eqsat.ir.ops._common import (
     tensor_types,
     tensors,
     up,
-    wide_dtype,
 )
-from eqsat.shapes import Dim, Shape, broadcast, is_float, numpy_dtype
+from eqsat.shapes import Dim, Shape, broadcast, is_float, numpy_dtype, wide_dtype
 
 _OUT_DTYPE = Attr("out_dtype", "dtype", None, optional=True)
 

@@ -44,9 +44,9 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
     widen,
 )
+from eqsat.shapes import wide_dtype
 
 _REDUCTIONS = ("mean", "sum", "none")
 

@@ -39,11 +39,10 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
     widen,
 )
 from eqsat.ir.ops._nn_activation import softmax, softmax_stages
-from eqsat.shapes import Dim
+from eqsat.shapes import Dim, wide_dtype
 
 MASKS = (None, "TopLeft", "BottomRight")
 

@@ -38,10 +38,9 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
 )
 from eqsat.ir.ops._window import Window, in_bounds, layout_axes, place, window, windows
-from eqsat.shapes import Dim, Equal, Proof, ceildiv, min_value, pool_out, prove
+from eqsat.shapes import Dim, Equal, Proof, ceildiv, min_value, pool_out, prove, wide_dtype
 
 _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 

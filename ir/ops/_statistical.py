@@ -48,10 +48,9 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
     widen,
 )
-from eqsat.shapes import dtype_name, is_bool, numpy_dtype, product
+from eqsat.shapes import dtype_name, is_bool, numpy_dtype, product, wide_dtype
 
 _ATTRS = (
     Attr("axis", "ints", None, optional=True),

@@ -48,10 +48,10 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
-    wide_dtype,
     widen,
 )
 from eqsat.ir.ops._nn_activation import softmax_stages
+from eqsat.shapes import wide_dtype
 
 # regions ----------------------------------------------------------------------------------------
 

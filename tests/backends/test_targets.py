@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from eqsat.backends import CodegenError, Target, compile_program, host_target
+from eqsat.backends import Target, compile_program, host_target
 from eqsat.ir.tir import (
     Buffer,
     BufferLoad,
@@ -56,12 +56,6 @@ def test_vector_functions(target: Target, make_program: MakeProgram) -> None:
     for name, got in zip(names, exe(x), strict=True):
         wanted = getattr(np, {"round": "rint"}.get(name, name))(x.astype(np.float64))
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7, err_msg=name)
-
-
-def test_float16_without_conversions_is_one_error(make_program: MakeProgram) -> None:
-    program = make_program(functions(["exp"], "float16"))
-    with pytest.raises(CodegenError, match="no float16 conversions"):
-        compile_program(program, cache=False, target=BASELINE)
 
 
 def test_width_of_vectors_follows_the_target(make_program: MakeProgram) -> None:
