@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from eqsat.backends._errors import CodegenError
@@ -73,6 +74,8 @@ class Operators(Registers, ABC):
         # The second side is what an unordered comparison takes, so a literal goes first: nan stays.
         if not b.text.startswith("%"):
             a, b = b, a
+        if a.text == self.splat(self.literal(math.nan, a.dtype), lanes).text:
+            return a.text
         chosen = self.emit(f"fcmp {compare} {held} {a.text}, {b.text}")
         text = self.emit(f"select {mask} {chosen}, {held} {a.text}, {held} {b.text}")
         if not a.text.startswith("%"):

@@ -7,12 +7,12 @@ Several stages make one operator (softmax: max, exp, sum, divide).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from eqsat.ir._tir import (
-    FloatImm,
     IntImm,
     IterVar,
     PrimExpr,
@@ -24,7 +24,7 @@ from eqsat.ir._tir import (
     from_dim,
 )
 from eqsat.ir._types import TypeCheckError
-from eqsat.shapes import Dim, Shape, max_value, min_value
+from eqsat.shapes import Dim, Shape, has_infinity, max_value, min_value
 
 Combiner = Literal["sum", "prod", "max", "min"]
 
@@ -136,18 +136,16 @@ def reduce(combiner: Combiner, value: PrimExpr, axes: Sequence[IterVar]) -> Redu
 
 
 def identity(combiner: Combiner, dtype: str) -> PrimExpr:
-    """Return the neutral element of `combiner` (-inf and inf for float max and min)."""
-    is_float = dtype.startswith(("float", "bfloat"))
+    """Return the neutral element of `combiner`.
+
+    Of max and min that is the least and the greatest value: infinity in floats that have one.
+    """
     match combiner:
         case "sum":
             return const(0, dtype)
         case "prod":
             return const(1, dtype)
-        case "max" if is_float:
-            return FloatImm(float("-inf"), dtype)
-        case "min" if is_float:
-            return FloatImm(float("inf"), dtype)
         case "max":
-            return IntImm(int(min_value(dtype)), dtype)
+            return const(-math.inf if has_infinity(dtype) else min_value(dtype), dtype)
         case "min":
-            return IntImm(int(max_value(dtype)), dtype)
+            return const(math.inf if has_infinity(dtype) else max_value(dtype), dtype)

@@ -168,6 +168,13 @@ def _limits(name: str) -> tuple[int | float, int | float]:
 
 
 @cache
+def has_infinity(name: str) -> bool:
+    """Say whether infinity is a value; some narrow floats make NaN or the greatest value of it."""
+    infinity = np.asarray(np.inf, np.float32)
+    return is_float(name) and bool(np.isinf(infinity.astype(numpy_dtype(name))))
+
+
+@cache
 def machine_epsilon(name: str) -> float:
     """Return the gap between 1 and the next larger value of a float dtype."""
     if not is_float(name):

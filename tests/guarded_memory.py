@@ -23,7 +23,7 @@ from eqsat.backends import _call, _entry, _team, compile_program, host_target
 from eqsat.backends._memory import address_of
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
-from tests.backends import test_all_ops as all_ops
+from tests.backends import _cases as all_ops
 from tests.random_programs import Program, make
 from tests.test_fuzz import LIMITS, is_whole, meaning, same, sizes
 
@@ -131,13 +131,15 @@ def check(guard: Guard, program: Program, seed: int) -> int:
 
 def check_operators(guard: Guard, o: OpDef) -> int:
     """Run every sample of an operator; return the number of runs."""
-    module, called = all_ops.program(list(all_ops.cases(o)))
-    calls = []
-    for k, env in enumerate(all_ops.SIZES):
-        given = [all_ops.arguments(c, env, 100 * k + j) for j, c in enumerate(called)]
-        sizes_given = np.zeros(tuple(env.values()), bool)
-        calls.append([sizes_given, *(x for args in given for x in all_ops.tensors(args))])
-    return len(run_guarded(guard, module, calls, 1)) * len(called)
+    runs = 0
+    for module, called, several in all_ops.programs(all_ops.cases(o)):
+        calls = []
+        for k, env in enumerate(several):
+            given = [all_ops.arguments(c, env, 100 * k + j) for j, c in enumerate(called)]
+            sizes_given = np.zeros(tuple(env.values()), bool)
+            calls.append([sizes_given, *(x for args in given for x in all_ops.tensors(args))])
+        runs += len(run_guarded(guard, module, calls, 1)) * len(called)
+    return runs
 
 
 def main(what: str, first: int, count: int, step: int = 1) -> None:

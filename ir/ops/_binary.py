@@ -25,10 +25,11 @@ from eqsat.ir.ops._common import (
     maximum,
     pointwise,
     require_bool,
+    require_value,
     same_dtype,
     tensor_type,
 )
-from eqsat.shapes import is_bool, is_float, max_value, min_value
+from eqsat.shapes import is_bool, is_float
 
 _Check = Callable[[str], str]
 
@@ -314,14 +315,8 @@ FMA = OpDef(
 def _infer_masked_fill(types: Sequence[Type], attrs: Attrs) -> Type:
     x, mask = tensor_type(types[0], "x"), tensor_type(types[1], "mask")
     require_bool(mask, "mask")
-    value = float_attr(attrs, "value")
-    if x.dtype != "void" and not is_float(x.dtype) and not _holds(x.dtype, value):
-        raise TypeCheckError(f"masked_fill: the value {value} is no {x.dtype}")
+    require_value(x.dtype, float_attr(attrs, "value"), "masked_fill: the value")
     return TensorType(broadcast_types(x, mask), x.dtype, x.vdevice)
-
-
-def _holds(dtype: str, value: float) -> bool:
-    return float(value).is_integer() and min_value(dtype) <= value <= max_value(dtype)
 
 
 def _masked_fill(x: Array, mask: Array, *, value: float) -> Array:

@@ -38,6 +38,7 @@ from eqsat.ir._types import (
 from eqsat.shapes import (
     Dim,
     Equal,
+    Facts,
     LessEqual,
     Proof,
     Shape,
@@ -49,6 +50,8 @@ from eqsat.shapes import (
     dtype_name,
     is_dtype,
     is_float,
+    max_value,
+    min_value,
     normalize_axes,
     normalize_axis,
     numpy_dtype,
@@ -160,13 +163,19 @@ def require_elements(size: Dim, what: str) -> None:
 
 def require_at_most(a: Dim, b: Dim, what: str) -> None:
     """Raise where `a` is provably more than `b`; an open question is an assumption."""
-    match prove(LessEqual(a, b)):
-        case Proof.YES:
-            return
-        case Proof.NO:
-            raise TypeCheckError(f"{what}: {a} is more than {b}")
-        case Proof.UNKNOWN:
-            assume(Equal(dim_max(a, b), b))
+    if prove(LessEqual(a, b)) is Proof.NO:
+        raise TypeCheckError(f"{what}: {a} is more than {b}")
+    # Symbols are taken to be at least 1 elsewhere; here 0 would be read out of bounds.
+    if prove(LessEqual(a, b), Facts(positive=False)) is not Proof.YES:
+        assume(Equal(dim_max(a, b), b))
+
+
+def require_value(dtype: str, value: float, what: str) -> None:
+    """Raise where an integer dtype or bool does not hold a number."""
+    if dtype == UNKNOWN_DTYPE or is_float(dtype):
+        return
+    if not (float(value).is_integer() and min_value(dtype) <= value <= max_value(dtype)):
+        raise TypeCheckError(f"{what}: {value} is no {dtype}")
 
 
 def require_broadcast(dims: Shape, shape: Shape, what: str) -> None:

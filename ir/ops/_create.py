@@ -30,6 +30,7 @@ from eqsat.ir.ops._common import (
     Array,
     cast_to,
     dtype_attr,
+    elementwise,
     gather_from,
     out_dims,
     out_dtype,
@@ -43,6 +44,7 @@ from eqsat.shapes import (
     Shape,
     SymDim,
     ceildiv,
+    convert,
     dim_max,
     numpy_dtype,
 )
@@ -86,11 +88,11 @@ def _constant_compute(number: int) -> Callable[..., ComputeResult]:
 
 
 def _full(shape: tuple[int, ...], value: Array, *, dtype: str | None) -> Array:
-    return np.full(shape, value, value.dtype).astype(numpy_dtype(dtype) if dtype else value.dtype)
+    return convert(np.full(shape, value, value.dtype), dtype or value.dtype.name)
 
 
 def _full_like(x: Array, value: Array, *, dtype: str | None) -> Array:
-    return np.full(x.shape, value).astype(numpy_dtype(dtype) if dtype else x.dtype)
+    return convert(np.full(x.shape, value, value.dtype), dtype or x.dtype.name)
 
 
 def _constant(name: str, number: int) -> OpDef:
@@ -215,7 +217,7 @@ def _triangle(name: str, reference: Callable[..., Any], *, lower: bool) -> OpDef
         name,
         (Operand("x"),),
         _infer_triangle,
-        lambda x, *, k: reference(x, k),
+        elementwise(lambda x, *, k: reference(x, k)),
         OpKind.POINTWISE,
         attrs=(Attr("k", "dim", 0),),
         compute=build,
@@ -254,7 +256,7 @@ def _infer_eye_like(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _eye_like(x: Array, *, k: int, dtype: str | None) -> Array:
     rows, columns = x.shape
-    return np.eye(rows, columns, k, dtype=numpy_dtype(dtype) if dtype else x.dtype)
+    return np.eye(rows, columns, k).astype(numpy_dtype(dtype) if dtype else x.dtype)
 
 
 CREATE: tuple[OpDef, ...] = (
@@ -295,7 +297,7 @@ CREATE: tuple[OpDef, ...] = (
         "eye",
         (),
         lambda types, attrs: TensorType(_eye_dims(attrs), dtype_attr(attrs, "dtype", "float32")),
-        lambda *, n, m, k, dtype: np.eye(n, m, k, dtype=numpy_dtype(dtype)),
+        lambda *, n, m, k, dtype: np.eye(n, m, k).astype(numpy_dtype(dtype)),
         OpKind.CREATE,
         attrs=(
             Attr("n", "dim"),

@@ -149,9 +149,10 @@ def _infer_linear(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _linear(data: Array, weight: Array, bias: Array | None, *, out_dtype: str | None) -> Array:
     result = _product_dtype(data, out_dtype)
-    product = _matmul(up(data), up(weight).T, out_dtype=None)
+    wide = np.promote_types(up(data).dtype, up(np.zeros(0, result)).dtype)
+    product = np.matmul(data.astype(wide, copy=False), weight.astype(wide, copy=False).T)
     if bias is not None:
-        product = product + up(bias)
+        product = product + bias.astype(wide, copy=False)
     return product.astype(result, copy=False)
 
 

@@ -130,6 +130,7 @@ def _nll(
 ) -> Array:
     classes = x.shape[0] if x.ndim == 1 else x.shape[1]
     w = np.ones(classes, up(x).dtype) if weights is None else up(weights)
+    targets = targets.astype(np.int64)  # holds `ignore_index`, unlike the dtype of few classes
     place = np.clip(targets, 0, max(classes - 1, 0))
     if x.ndim == 1:
         own = up(x)[place]
@@ -150,8 +151,8 @@ def _nll_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Compute
     wide = wide_dtype(x.dtype)
 
     def factor(*i: PrimExpr) -> PrimExpr:
-        target = targets[i]
-        ignored = binary("==", target, const(int_attr(attrs, "ignore_index"), target.dtype))
+        target = cast_to(targets[i], "int64")
+        ignored = binary("==", target, const(int_attr(attrs, "ignore_index"), "int64"))
         own: PrimExpr = const(1, wide)
         if weights is not None:
             own = widen(weights[clamp_index(target, classes)])

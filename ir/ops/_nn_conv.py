@@ -35,9 +35,10 @@ from eqsat.ir.ops._common import (
     tensor,
     tensor_type,
     up,
+    widen,
 )
 from eqsat.ir.ops._linear_algebra import multiply_accumulate, product_dtype
-from eqsat.ir.ops._window import in_bounds, layout_axes, place, window, windows
+from eqsat.ir.ops._window import in_bounds, layout_axes, place, require_window, window, windows
 from eqsat.shapes import Dim, conv_out, conv_transpose_out, numpy_dtype
 
 _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
@@ -100,6 +101,8 @@ def _sizes(
         conv_out(s, k, w.strides[a], w.dilation[a], w.before[a], w.after[a])
         for a, (s, k) in enumerate(zip(sizes, taps, strict=True))
     ]
+    for a, (s, k) in enumerate(zip(sizes, taps, strict=True)):
+        require_window(s, k, w, a)
     return o, spatial
 
 
@@ -167,9 +170,9 @@ def _compute(rank: int) -> Callable[[Sequence[ComputeArg], Attrs, Type], Compute
             channel = rc.var
             if groups > 1:
                 channel = o // from_dim(o_size // groups) * from_dim(i_size) + rc.var
-            load = x[place([n, channel, *where], data)]
+            load = widen(x[place([n, channel, *where], data)])
             inside = in_bounds(where, sizes, [b > 0 for b in w.before], [b > 0 for b in w.after])
-            value = select(inside, load, const(0, x.dtype), lazy=True)
+            value = select(inside, load, const(0, load.dtype), lazy=True)
             factor = weight[place([o, rc.var, *(r.var for r in k)], kernel)]
             return reduce("sum", multiply_accumulate(value, factor, dtype), [rc, *k])
 
@@ -242,8 +245,8 @@ def _transposed_compute(
             filtered = o if groups == 1 else o % from_dim(o_size)
             on_grid = [equal(m % s, 0) for m, s in zip(moved, w.strides, strict=True) if s > 1]
             inside = in_bounds(where, sizes, [True] * rank, [True] * rank)
-            load = x[place([n, channel, *where], data)]
-            value = select(conjunction(*on_grid, inside), load, const(0, x.dtype), lazy=True)
+            load = widen(x[place([n, channel, *where], data)])
+            value = select(conjunction(*on_grid, inside), load, const(0, load.dtype), lazy=True)
             factor = weight[place([filtered, channel, *(r.var for r in k)], kernel)]
             return reduce("sum", multiply_accumulate(value, factor, dtype), [rc, *k])
 

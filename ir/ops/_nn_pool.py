@@ -39,7 +39,15 @@ from eqsat.ir.ops._common import (
     tensor_type,
     up,
 )
-from eqsat.ir.ops._window import Window, in_bounds, layout_axes, place, window, windows
+from eqsat.ir.ops._window import (
+    Window,
+    in_bounds,
+    layout_axes,
+    place,
+    require_window,
+    window,
+    windows,
+)
 from eqsat.shapes import Dim, Equal, Proof, ceildiv, min_value, pool_out, prove, wide_dtype
 
 _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
@@ -74,6 +82,7 @@ def _infer(rank: int) -> Callable[[Sequence[Type], Attrs], Type]:
                 w.after[k],
                 bool_attr(attrs, "ceil_mode"),
             )
+            require_window(dims[data[k + 2]], taps[k], w, k)
         return TensorType(tuple(result), x.dtype, x.vdevice)
 
     return infer

@@ -18,7 +18,9 @@ from eqsat.ir.ops._common import (
     gather_from,
     ints,
     known_dims,
+    require_at_most,
     require_elements,
+    require_value,
     str_attr,
     tensor,
     tensor_type,
@@ -48,6 +50,7 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "data")
     mode = str_attr(attrs, "pad_mode", *_MODES)
     dims = known_dims(x)
+    require_value(x.dtype, float_attr(attrs, "pad_value"), "the attribute pad_value")
     if x.ndim < 0:
         raise TypeCheckError(f"the rank of data must be known, got {x}")
     _widths(attrs, x.ndim)
@@ -56,14 +59,9 @@ def _infer(types: Sequence[Type], attrs: Attrs) -> Type:
     widths = _widths(attrs, len(dims))
     for d, (before, after) in zip(dims, widths, strict=True):
         limit = d if mode == "circular" else d - 1
-        if (
-            mode in ("reflect", "circular")
-            and isinstance(limit, int)
-            and max(before, after) > limit
-        ):
-            raise TypeCheckError(
-                f"{mode} padding of {before}, {after} is too much for an axis of {d}"
-            )
+        if mode in ("reflect", "circular") and max(before, after) > 0:
+            what = f"{mode} padding of {before}, {after} on an axis of {d}"
+            require_at_most(max(before, after), limit, what)
         if mode == "replicate" and max(before, after) > 0:
             require_elements(d, "replicate padding: the axis")
         if min(before, after) < 0 and mode != "constant":

@@ -46,6 +46,7 @@ from eqsat.ir.ops._common import (
     require_rank,
     tensor,
     tensor_type,
+    up,
     widen,
 )
 from eqsat.shapes import is_float, numpy_dtype
@@ -99,7 +100,7 @@ def _infer_bucketize(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _bucketize(x: Array, boundaries: Array, *, out_int32: bool, right: bool) -> Array:
     side = "right" if right else "left"
-    found = np.searchsorted(boundaries, x, side=side)
+    found = np.searchsorted(up(boundaries), up(x), side=side)
     return np.asarray(found).astype(np.int32 if out_int32 else np.int64)
 
 
@@ -146,7 +147,7 @@ def _infer_multinomial(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _multinomial(prob: Array, uniform: Array, rows: Array, *, dtype: str) -> Array:
     cumulative = np.cumsum(prob, axis=1, dtype=prob.dtype)
-    own = cumulative[rows[:, 0]]
+    own = cumulative[rows[:, 0].astype(np.int64)]
     found = np.sum(own <= uniform.astype(own.dtype), axis=1, keepdims=True)
     return np.minimum(found, max(prob.shape[1] - 1, 0)).astype(numpy_dtype(dtype))
 

@@ -28,6 +28,7 @@ from eqsat.ir.ops._common import (
     str_attr,
     tensor,
     tensor_type,
+    up,
 )
 from eqsat.ir.ops._statistical import reduced_type, require_reduced
 from eqsat.shapes import is_float, max_value, numpy_dtype, row_major_strides
@@ -47,7 +48,7 @@ def _arg_reference(function: Callable[..., Array]) -> Callable[..., Array]:
     def run(x: Array, *, axis: int | None, keepdims: bool) -> Array:
         if not x.size:  # of rows without an element there are none
             return np.sum(x, axis=axis, keepdims=keepdims).astype(np.int64)
-        return np.asarray(function(x, axis=axis, keepdims=keepdims), np.int64)
+        return np.asarray(function(up(x), axis=axis, keepdims=keepdims), np.int64)
 
     return run
 
@@ -113,6 +114,7 @@ def _arg(name: str, function: Callable[..., Array], combiner: Combiner, onnx: st
 
 def _order(x: Array, axis: int, *, descending: bool) -> Array:
     """Return the stable order along `axis`; equal values keep theirs in both directions."""
+    x = up(x)  # sorting puts NaN last only in the dtypes of NumPy
     if not descending:
         return np.argsort(x, axis, kind="stable")
     backward = np.argsort(np.flip(x, axis), axis, kind="stable")

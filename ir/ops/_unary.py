@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir._expr import Attrs
-from eqsat.ir._op import Attr, Numerics, OpDef, Operand, OpKind, Sample
+from eqsat.ir._op import Attr, ComputeArg, ComputeResult, Numerics, OpDef, Operand, OpKind, Sample
 from eqsat.ir._tir import IntImm, Not, PrimExpr, Select, binary, const
 from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
     Array,
     call,
+    down,
     elementwise,
     float_attr,
     maximum,
     minimum,
+    out_dtype,
     pointwise,
     tensor_type,
     unary_samples,
+    up,
 )
 from eqsat.shapes import is_bool, is_float, is_signed, max_value, min_value
 
@@ -176,15 +179,19 @@ def _bound(value: float, dtype: str) -> float:
     return int(max(min(value, max_value(dtype)), min_value(dtype)))
 
 
-def _clip(attrs: Attrs, x: PrimExpr) -> PrimExpr:
-    low = const(_bound(float_attr(attrs, "min"), x.dtype), x.dtype)
-    high = const(_bound(float_attr(attrs, "max"), x.dtype), x.dtype)
-    return maximum(minimum(x, high), low)
+def _clip_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
+    low, high = (_bound(float_attr(attrs, name), out_dtype(out)) for name in ("min", "max"))
+
+    def body(attrs: Attrs, x: PrimExpr) -> PrimExpr:
+        return maximum(minimum(x, const(high, x.dtype)), const(low, x.dtype))
+
+    return pointwise("clip", body)(args, attrs, out)
 
 
 def _clip_reference(x: Array, *, min: float, max: float) -> Array:  # the attributes' names
     low, high = (_bound(float(v), x.dtype.name) for v in (min, max))
-    return np.maximum(np.minimum(x, x.dtype.type(high)), x.dtype.type(low))
+    wide = up(x)
+    return down(np.maximum(np.minimum(wide, wide.dtype.type(high)), wide.dtype.type(low)), x)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -212,7 +219,7 @@ UNARY: tuple[OpDef, ...] = (
         "bitwise_not",
         (Operand("x"),),
         _infer_bits,
-        np.invert,
+        elementwise(np.invert),
         OpKind.POINTWISE,
         compute=pointwise("bitwise_not", _bitwise_not),
         onnx=("BitwiseNot",),
@@ -279,7 +286,7 @@ UNARY: tuple[OpDef, ...] = (
         _clip_reference,
         OpKind.POINTWISE,
         attrs=(Attr("min", "scalar"), Attr("max", "scalar")),
-        compute=pointwise("clip", _clip),
+        compute=_clip_compute,
         onnx=("Clip",),
         samples=lambda: [
             *unary_samples(-5.0, 5.0, _NUMBERS, min=-1.0, max=2)(),

@@ -10,7 +10,7 @@ import numpy as np
 from eqsat.ir._expr import Attrs, AttrValue
 from eqsat.ir._tir import PrimExpr, conjunction, from_dim
 from eqsat.ir._types import TypeCheckError
-from eqsat.ir.ops._common import Array, ints, str_attr
+from eqsat.ir.ops._common import Array, ints, require_at_most, str_attr
 from eqsat.shapes import Dim
 
 
@@ -83,6 +83,12 @@ def in_bounds(
         if high:
             conditions.append(p < from_dim(size))
     return conjunction(*conditions)
+
+
+def require_window(size: Dim, tap: Dim, w: Window, axis: int) -> None:
+    """Raise where no window fits on a padded axis; an open question is an assumption."""
+    span = w.dilation[axis] * (tap - 1) + 1
+    require_at_most(span, size + w.before[axis] + w.after[axis], "a window on the padded axis")
 
 
 def windows(x: Array, kernel: Sequence[int], w: Window, fill: float, extra: Sequence[int]) -> Array:

@@ -24,7 +24,7 @@ from eqsat.ir import (
 )
 from eqsat.ir.frontend import ImportModelError
 from eqsat.shapes import EqsatError, sym
-from tests.backends.test_all_ops import (
+from tests.backends._cases import (
     SIZES,
     Called,
     Case,
@@ -112,14 +112,13 @@ def called(name: str, k: int) -> tuple[IRModule, Called]:
     bb = BlockBuilder()
     bb.input("sizes", tuple(sym(s) for s in SIZES[0]), "bool")
     found = add_call(bb, Case(o, sample, dtypes), "c")
-    assert found is not None
     return bb.module(found.call), found
 
 
 def compare(module: IRModule, call: Called) -> None:
-    """Run the legalized module natively, at every size, against the reference of the operator."""
+    """Run the legalized module natively, at two sizes, against the reference of the operator."""
     exe = eqsat.compile(module, cache=False, num_threads=1, host_operations="forbid")
-    for k, env in enumerate(SIZES):
+    for k, env in enumerate(SIZES[:2]):
         args = arguments(call, env, k)
         got = exe(np.zeros(tuple(env.values()), bool), *tensors(args))
         check(call, got if isinstance(call.call.type, TupleType) else [got], args, env)

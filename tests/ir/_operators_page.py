@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 
 from eqsat.ir import ALL_OPS, CALL_OPS, OpDef
-from tests.backends.test_all_ops import edge_cases
+from tests.backends._cases import edge_cases
 
 RELAX = [
     "abs",
@@ -254,9 +254,11 @@ _HEAD = """# Operators
 Each operator that TVM 0.27 registers, and what there is of it here. *Native code*: `loops` fuse and
 get templates, a `host operation` runs by its NumPy reference and is named in `profile()`, `run
 time` is an instruction of the virtual machine. *Tested*: samples in the generic tests
-(`tests/ir/test_ops.py`, `tests/backends/test_all_ops.py`), which run in several dtypes and for
-several sizes of their symbols, and edge cases that follow from them: sizes of 0 and 1, fewer axes
-down to scalars, axes counted from the other end. Native code equals the NumPy reference on all."""
+(`tests/ir/test_ops.py`, `tests/backends/test_all_ops.py`), which run in every dtype that
+inference takes, of bool, integers of 2 to 64 bits and floats of 4 to 64, and at five sizes of their
+symbols, 0 and 1 among them; and edge cases that follow from them: sizes of 0 and 1, fewer axes down
+to scalars, axes counted from the other end. Native code equals the NumPy reference on all. `python
+-m tests.backends.sweep` runs each in all of its dtypes."""
 
 
 def operators_markdown() -> str:
