@@ -71,6 +71,11 @@ def _affine_array(value: Array, gamma: Array, beta: Array, attrs: Attrs) -> Arra
     return value + up(beta) if bool_attr(attrs, "center") else value
 
 
+def _deviation(name: str, variance: Tensor, epsilon: float) -> Tensor:
+    """Return the root of `variance`, once for all elements that share it."""
+    return compute(name, variance.shape, lambda *i: call("sqrt", variance[i] + epsilon))
+
+
 # Batch norm -------------------------------------------------------------------------------------
 
 
@@ -136,11 +141,12 @@ def _batch_norm_training(
     others = [a for a in range(x.ndim) if a != axis]
     mean = mean_over("batch_mean", x, others)
     variance = variance_over("batch_var", x, mean, others)
+    deviation = _deviation("batch_dev", variance, epsilon)
     momentum = float_attr(attrs, "momentum")
 
     def body(*i: PrimExpr) -> PrimExpr:
         value = widen(x[i]) - mean.at_broadcast(i, x.shape)
-        value = value / call("sqrt", variance.at_broadcast(i, x.shape) + epsilon)
+        value = value / deviation.at_broadcast(i, x.shape)
         return cast_to(_affine(value, gamma, beta, (i[axis],), attrs), x.dtype)
 
     def moved(name: str, old: Tensor, new: Tensor) -> Tensor:
@@ -203,10 +209,11 @@ def _layer_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> 
     axes, epsilon = _axes(attrs, x.ndim), float_attr(attrs, "epsilon")
     mean = mean_over("layer_norm_mean", x, sorted(axes))
     variance = variance_over("layer_norm_var", x, mean, sorted(axes))
+    deviation = _deviation("layer_norm_dev", variance, epsilon)
 
     def body(*i: PrimExpr) -> PrimExpr:
         value = widen(x[i]) - mean.at_broadcast(i, x.shape)
-        value = value / call("sqrt", variance.at_broadcast(i, x.shape) + epsilon)
+        value = value / deviation.at_broadcast(i, x.shape)
         return cast_to(_affine(value, gamma, beta, [i[a] for a in axes], attrs), x.dtype)
 
     return compute("layer_norm", x.shape, body)
@@ -283,11 +290,11 @@ def _group_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> 
         return compute(name, stats, lambda *g: stage[g] / cast_to(count, stage.dtype))
 
     mean = total("group_norm_mean", None)
-    variance = total("group_norm_var", mean)
+    deviation = _deviation("group_norm_dev", total("group_norm_var", mean), epsilon)
 
     def body(*i: PrimExpr) -> PrimExpr:
         value = widen(x[i]) - mean[group_of(i)]
-        value = value / call("sqrt", variance[group_of(i)] + epsilon)
+        value = value / deviation[group_of(i)]
         return cast_to(_affine(value, gamma, beta, (i[channel],), attrs), x.dtype)
 
     return compute("group_norm", x.shape, body)
@@ -299,10 +306,11 @@ def _instance_norm_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) 
     axes, epsilon = sorted(_axes(attrs, x.ndim)), float_attr(attrs, "epsilon")
     mean = mean_over("instance_norm_mean", x, axes)
     variance = variance_over("instance_norm_var", x, mean, axes)
+    deviation = _deviation("instance_norm_dev", variance, epsilon)
 
     def body(*i: PrimExpr) -> PrimExpr:
         value = widen(x[i]) - mean.at_broadcast(i, x.shape)
-        value = value / call("sqrt", variance.at_broadcast(i, x.shape) + epsilon)
+        value = value / deviation.at_broadcast(i, x.shape)
         return cast_to(_affine(value, gamma, beta, (i[channel],), attrs), x.dtype)
 
     return compute("instance_norm", x.shape, body)

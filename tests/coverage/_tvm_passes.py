@@ -74,6 +74,25 @@ NORMS = (
         x="2 8 14 14",
         **_CHANNELS,
     ),
+    pair(
+        "decompose-layernorm",
+        "nn.layer_norm(x, g, b, axes=[-2, -1], epsilon=1e-5)",
+        "(x - mean(x, axis=[-2, -1], keepdims=True))"
+        " / sqrt(variance(x, axis=[-2, -1], keepdims=True) + 1e-5) * g + b",
+        x="2 8 28 28",
+        g="28 28",
+        b="28 28",
+    ),
+    pair(
+        "decompose-layernorm-of-any-size",
+        "nn.layer_norm(x, g, b, axes=[-1], epsilon=1e-5)",
+        "(x - mean(x, axis=[-1], keepdims=True))"
+        " / sqrt(variance(x, axis=[-1], keepdims=True) + 1e-5) * g + b",
+        {"n": 1, "s": 128},
+        x="n s 128",
+        g="128",
+        b="128",
+    ),
     _folded("fold-batchnorm-nchw", "n 4 14 14", 1, "", "= 8 4 3 3"),
     _folded(
         "fold-batchnorm-nhwc",
