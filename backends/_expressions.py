@@ -89,6 +89,13 @@ class Expressions(IndexArithmetic):
                 return self._select(Select(c, a, b, lazy=True))
             case Intrinsic("likely", (a,), _):
                 return self.value(a)
+            case Intrinsic("reinterpret", (a,), dtype):
+                value = self.value(a)
+                held, wanted = (
+                    vector_of(memory_type(d), value.lanes) for d in (value.dtype, dtype)
+                )
+                bits = self.emit(f"bitcast {held} {self.to_memory(value)} to {wanted}")
+                return self.from_memory(bits, dtype, value.lanes)
             case Intrinsic(name, args, dtype):
                 return self.function(name, [self.value(a) for a in args], dtype)
             case _:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eqsat.ir._tir import BinaryOp
-from eqsat.shapes import EqsatError, convert, dtype_name, wide_dtype
+from eqsat.shapes import EqsatError, convert, dtype_name, numpy_dtype, wide_dtype
 
 
 def _erf(x: Any) -> Any:
@@ -58,6 +58,7 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "fma": lambda a, b, c: a * b + c,
     "fmod": np.fmod,
     "hypot": np.hypot,
+    "assume": np.asarray,
     "isfinite": np.isfinite,
     "isinf": np.isinf,
     "isnan": np.isnan,
@@ -87,6 +88,8 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
 
 def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
     """Return the scalar function `name` of `args` in `dtype`; narrow ones are computed wide."""
+    if name == "reinterpret":
+        return np.asarray(args[0]).view(numpy_dtype(dtype))
     function = INTRINSICS.get(name)
     if function is None:
         raise EqsatError(

@@ -74,11 +74,14 @@ def rebuild(e: PrimExpr, new: Sequence[PrimExpr]) -> PrimExpr:
 
 
 def map_expr(e: PrimExpr, f: Callable[[PrimExpr], PrimExpr]) -> PrimExpr:
-    """Return `e` with `f` applied to every node, operands first."""
+    """Return `e` with `f` applied to every node once, operands first."""
     old = children(e)
     new = [map_expr(c, f) for c in old]
-    same = all(n is o for n, o in zip(new, old, strict=True))
-    return f(e if same else rebuild(e, new))
+    if all(n is o for n, o in zip(new, old, strict=True)):
+        return f(e)
+    built = rebuild(e, new)
+    folded = any(built is n for n in new)  # to an operand, which `f` has seen
+    return built if folded else f(built)
 
 
 def substitute_vars(e: PrimExpr, env: Mapping[Var, PrimExpr]) -> PrimExpr:

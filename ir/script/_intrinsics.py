@@ -8,7 +8,7 @@ from eqsat.ir._tir import BinaryOp, PrimExpr
 
 STATEMENT_CALLS = frozenset({"call_packed", "tvm_storage_sync"})
 """Calls for their effect that are spelled by their own name."""
-BOOLEAN = frozenset({"isnan", "isfinite", "isinf"})
+BOOLEAN = frozenset({"isnan", "isfinite", "isinf", "assume"})
 # Functions of T. that are a Binary here.
 BINARY_FUNCTIONS: dict[str, BinaryOp] = {
     "min": "min", "max": "max",
@@ -52,6 +52,7 @@ FUNCTIONS = frozenset(
         "nearbyint",
         "trunc",
         "abs",
+        "assume",
         "fabs",
         "pow",
         "fmod",
@@ -70,6 +71,15 @@ FUNCTIONS = frozenset(
         "likely",
     ]
 )
+
+
+def math_function(name: str) -> str:
+    """Return our name of a function of C's library or of LLVM; any other name as it is."""
+    short = name.removeprefix("llvm.").split(".")[0]
+    for own in (short, short.removesuffix("f")):
+        if own in FUNCTIONS - {"likely", "assume"}:
+            return own
+    return name
 
 
 def result_dtype(name: str, args: Sequence[PrimExpr]) -> str:

@@ -11,6 +11,7 @@ from eqsat.ir._tir import (
     Assert,
     Block,
     Buffer,
+    BufferLoad,
     BufferStore,
     Evaluate,
     For,
@@ -26,22 +27,25 @@ from eqsat.ir._tir import (
     Stmt,
     Var,
     While,
+    binary,
     seq,
     shape_var,
 )
+from eqsat.ir._visit import substitute_vars, walk
 from eqsat.ir.script._context import Context
-from eqsat.ir.script._parse_tir_block import BLOCK_ATTRS, BlockParts, DeclarationReader, difference
+from eqsat.ir.script._parse_tir_bind import BindingReader, allocating
+from eqsat.ir.script._parse_tir_block import BLOCK_ATTRS, BlockParts, DeclarationReader
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
+from eqsat.ir.script._parse_tir_views import difference
 from eqsat.ir.script._syntax import (
     bind,
     callee,
-    dotted,
     required,
     sequence,
     text_literal,
 )
-from eqsat.shapes import SymDim, is_dtype
+from eqsat.shapes import SymDim
 
 _LOOPS: dict[str, LoopKind] = {
     "T.serial": "serial", "T.parallel": "parallel", "T.vectorized": "vectorized",
@@ -54,7 +58,7 @@ _UNSUPPORTED = (
 )
 _STATEMENTS = (
     "T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_packed", "T.tvm_call_packed",
-    "T.tvm_storage_sync",
+    "T.tvm_storage_sync", "T.assume",
 )  # fmt: skip
 _JUMPS: dict[str, JumpKind] = {
     "T.break_loop": "break", "T.continue_loop": "continue", "T.thread_return": "return",
@@ -67,7 +71,7 @@ class TirReader:
 
     def __init__(self, context: Context) -> None:
         self._source = context.source
-        self._names: dict[str, Var | Buffer] = {
+        self._names: dict[str, PrimExpr | Buffer] = {
             n: shape_var(n) for n, v in context.type_vars.items() if isinstance(v, SymDim)
         }
         self._exprs = TirExprReader(context.source, self._names)
@@ -76,6 +80,7 @@ class TirReader:
         self._declarations = DeclarationReader(
             context.source, self._names, self._exprs, self._signature, self._loops
         )
+        self._bindings = BindingReader(context.source, self._names, self._exprs, self._declarations)
 
     def function(self, node: ast.FunctionDef) -> PrimFunc:
         """Return the function of a definition.
@@ -131,16 +136,9 @@ class TirReader:
     def _body(self, statements: list[ast.stmt]) -> Stmt:
         read: list[Stmt] = []
         for at, statement in enumerate(statements):
-            binding = self._let(statement)
-            if binding is not None:
-                var, value = binding
-                self._names[var.name] = var
-                read.append(Let(var, value, self._body(statements[at + 1 :])))
-                return seq(*read)
-            allocated = self._allocation(statement)
-            if allocated is not None:
-                rest = self._body(statements[at + 1 :])
-                read.append(_allocating(allocated, rest))
+            around = self._bindings.read(statement, statements[at + 1 :])
+            if around is not None:
+                read.append(around(self._body(statements[at + 1 :])))
                 return seq(*read)
             launched = self._launch(statement)
             if launched is not None:
@@ -151,15 +149,6 @@ class TirReader:
                 continue
             read.append(self._statement(statement))
         return seq(*read)
-
-    def _allocation(self, node: ast.stmt) -> Buffer | None:
-        """Return the buffer of `b = T.alloc_buffer(...)`, which the statements after use."""
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call):
-                allocates = self._declarations.is_allocation(call)
-                return self._declarations.allocation(name, call) if allocates else None
-            case _:
-                return None
 
     def _launch(self, node: ast.stmt) -> For | None:
         """Return the loop of `i = T.launch_thread(thread, n)`, which binds the statements after."""
@@ -195,14 +184,11 @@ class TirReader:
                 condition = self._exprs.condition(test)
                 other = self._scoped_body(orelse) if orelse else None
                 return IfThenElse(condition, self._scoped_body(body), other)
-            case ast.Assign(targets=[ast.Subscript() as target], value=value):
-                return self._store(target, value)
-            case ast.AugAssign(target=ast.Subscript() as target, op=op, value=value):
-                load = ast.copy_location(
-                    ast.Subscript(target.value, target.slice, ast.Load()), node
-                )
-                whole = ast.copy_location(ast.BinOp(load, op, value), node)
-                return self._store(target, whole)
+            case ast.Assign(targets=[ast.Subscript() | ast.Name() as target], value=value):
+                return self._assign(target, value)
+            case ast.AugAssign(target=ast.Subscript() | ast.Name() as target, op=op, value=value):
+                whole = ast.copy_location(ast.BinOp(target, op, value), node)
+                return self._assign(target, whole)
             case ast.Expr(value=ast.Call() as call):
                 return self._evaluate(call)
             case ast.While(test=test, body=body):
@@ -265,44 +251,46 @@ class TirReader:
             case _:
                 raise self._source.error(node, "an assertion's message is a string")
 
-    def _store(self, target: ast.Subscript, value: ast.expr) -> Stmt:
-        buffer = self._exprs.buffer(target.value)
-        indices = tuple(self._exprs.index(i) for i in self._exprs.indices(target, buffer))
-        stored = self._exprs.converted(value, self._exprs.expr(value), buffer.dtype)
-        return BufferStore(buffer, indices, stored)
+    def _assign(self, target: ast.Subscript | ast.Name, value: ast.expr) -> Stmt:
+        if isinstance(target, ast.Subscript):
+            items = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+            lanes = max(map(self._exprs.lanes_of, items), default=0)
+            return self._vector_store(target, value, lanes) if lanes else self._store(target, value)
+        scalar = self._names.get(target.id)
+        if not isinstance(scalar, Buffer) or scalar not in self._exprs.scalars:
+            raise self._source.error(target, f"{target.id} is no variable that can be assigned to")
+        return BufferStore(scalar, (), self._converted(value, scalar.dtype))
 
-    def _let(self, node: ast.stmt) -> tuple[Var, PrimExpr] | None:
-        match node:
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                dtype = self._let_dtype(node.annotation)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if callee(value) in (
-                "T.bind",
-                "T.let",
-            ) and isinstance(value, ast.Call):
-                bound = bind(self._source, value, "value")
-                value = required(self._source, value, bound, "value")
-                dtype = ""
-            case _:
-                return None
-        read = self._exprs.expr(value)
-        if dtype:
-            read = self._exprs.converted(node, read, dtype)
-        return Var(name, read.dtype), read
+    def _store(self, target: ast.Subscript, value: ast.expr) -> BufferStore:
+        buffer, indices = self._exprs.access(target)
+        return BufferStore(buffer, indices, self._converted(value, buffer.dtype))
 
-    def _let_dtype(self, node: ast.expr) -> str:
-        inner = (
-            node.slice
-            if isinstance(node, ast.Subscript) and dotted(node.value) == "T.let"
-            else node
+    def _converted(self, value: ast.expr, dtype: str) -> PrimExpr:
+        return self._exprs.converted(value, self._exprs.expr(value), dtype)
+
+    def _vector_store(self, target: ast.Subscript, value: ast.expr, lanes: int) -> Stmt:
+        """Read a store of a vector as a vectorized loop; all of it is read before it is written."""
+        lane = Var("lane")
+        self._exprs.lane = (lane, lanes)
+        store = self._store(target, value)
+        self._exprs.lane = None
+
+        def each(var: Var, body: Stmt) -> For:
+            return For(var, IntImm(0), IntImm(lanes), body, "vectorized")
+
+        own = BufferLoad(store.buffer, store.indices)
+        loads = (n for n in walk(store.value) if isinstance(n, BufferLoad))
+        if all(n.buffer is not store.buffer or n == own for n in loads):
+            return each(lane, store)
+        held, again = Buffer("held", (IntImm(lanes),), store.value.dtype, "local"), Var("lane")
+        indices = tuple(substitute_vars(i, {lane: again}) for i in store.indices)
+        return allocating(
+            held,
+            seq(
+                each(lane, BufferStore(held, (lane,), store.value)),
+                each(again, BufferStore(store.buffer, indices, BufferLoad(held, (again,)))),
+            ),
         )
-        name = callee(inner) or dotted(inner)
-        if name == "T.let":
-            return ""
-        if not name.startswith("T.") or not is_dtype(name[2:]):
-            raise self._source.error(
-                node, f"a binding's type is T.let[T.<dtype>], got {ast.unparse(node)}"
-            )
-        return name[2:]
 
     # --- loops ------------------------------------------------------------------------------
 
@@ -324,15 +312,35 @@ class TirReader:
             raise self._source.error(call, f"unknown loop {name or ast.unparse(call)}")
         if len(names) != 1:
             raise self._source.error(node.target, f"{name} has one loop variable")
-        loop = self._one_loop(names[0], call, kind)
-        return replace(loop, body=self._in_loop({names[0]: loop}, node.body))
+        loop, step = self._one_loop(names[0], call, kind)
+        if step == 1:
+            return replace(loop, body=self._in_loop({names[0]: loop}, node.body))
+        return self._in_steps(loop, step, node.body)
 
-    def _one_loop(self, name: str, call: ast.Call, kind: LoopKind) -> For:
-        bound = bind(self._source, call, "start stop thread annotations step")
-        if "thread" in bound and kind != "thread_binding" and len(call.args) < 3:
-            raise self._source.error(call, "only T.thread_binding has a thread")
-        if "step" in bound or (len(call.args) > 2 and kind == "serial"):
-            raise self._source.error(call, "loops with a step are not supported")
+    def _in_steps(self, loop: For, step: int, statements: list[ast.stmt]) -> For:
+        """Return the loop that counts the steps and binds the variable to where each leads."""
+        count = Var(f"{loop.var.name}_step", loop.var.dtype)
+        here = binary("+", loop.min, binary("*", count, IntImm(step, count.dtype)))
+        extent = binary("+", loop.extent, IntImm(step - 1, count.dtype))
+        extent = binary("//", extent, IntImm(step, count.dtype))
+        before = dict(self._names)
+        self._names[loop.var.name] = loop.var
+        body = Let(loop.var, here, self._body(statements))
+        self._names.clear()
+        self._names.update(before)
+        return replace(loop, var=count, min=IntImm(0, count.dtype), extent=extent, body=body)
+
+    def _one_loop(self, name: str, call: ast.Call, kind: LoopKind) -> tuple[For, int]:
+        """Return a loop without its body, and its step."""
+        is_bound = kind == "thread_binding"
+        third = "thread annotations" if is_bound else "step annotations"
+        bound = bind(self._source, call, f"start stop {third}")
+        step = 1
+        if "step" in bound:
+            given = self._exprs.index(bound["step"])
+            step = given.value if isinstance(given, IntImm) else 0
+            if step < 1:
+                raise self._source.error(bound["step"], "a step is a constant of at least 1")
         first = self._exprs.index(required(self._source, call, bound, "start"))
         low: PrimExpr = IntImm(0, first.dtype)
         extent = first
@@ -350,7 +358,7 @@ class TirReader:
         if "annotations" in bound:
             annotations = self._declarations.annotations(bound["annotations"])
         var = Var(name, low.dtype)
-        return For(var, low, extent, seq(), kind, thread, annotations)
+        return For(var, low, extent, seq(), kind, thread, annotations), step
 
     def _grid(self, node: ast.For, call: ast.Call, names: list[str]) -> Stmt:
         extents = [self._exprs.index(a) for a in call.args]
@@ -392,6 +400,14 @@ class TirReader:
             self._names.clear()
             self._names.update(before)
             return Let(var, value, inner)
+        if name == "T.allocate" and isinstance(item.optional_vars, ast.Name):
+            assert isinstance(call, ast.Call)
+            before = dict(self._names)
+            buffer = self._declarations.allocation(item.optional_vars.id, call)
+            inner = self._body(body)
+            self._names.clear()
+            self._names.update(before)
+            return allocating(buffer, inner)
         if name == _LAUNCH and isinstance(item.optional_vars, ast.Name):
             loop = self._thread_loop(item.optional_vars.id, call)
             return replace(loop, body=self._in_loop({loop.var.name: loop}, body))
@@ -449,8 +465,3 @@ def _is_pragma(call: ast.Call) -> bool:
         case _:
             return False
     return all(isinstance(n, str) and n.startswith("pragma_") for n in names)
-
-
-def _allocating(buffer: Buffer, body: Stmt) -> Block:
-    """Return the block that allocates a buffer for `body`."""
-    return Block("", (), (), (), body, alloc_buffers=(buffer,), regions_inferred=False)

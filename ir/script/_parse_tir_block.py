@@ -10,7 +10,6 @@ from typing import cast
 from eqsat.ir._tir import (
     Annotation,
     AxisKind,
-    Binary,
     Buffer,
     BufferRegion,
     IntImm,
@@ -23,16 +22,23 @@ from eqsat.ir._tir import (
 )
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
+from eqsat.ir.script._parse_tir_views import BoxView, FlatView, View, difference, row_strides
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
     bind,
     callee,
+    is_none,
     required,
     sequence,
     text_literal,
 )
 
-_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer", "T.alloc_local")
+_SCOPES = {"T.alloc_local": "local", "T.alloc_shared": "shared"}
+_ALLOCATIONS = ("T.sblock_alloc_buffer", "T.alloc_buffer", "T.allocate", *_SCOPES)
+_DECLARATIONS = ("T.decl_buffer", "T.buffer_decl", "T.Buffer")
+_SIGNATURE = (
+    "shape dtype data strides elem_offset scope align offset_factor buffer_type axis_separators"
+)
 BLOCK_ATTRS = ("T.sblock_attr", "T.block_attr")
 _AXES: dict[str, AxisKind] = {
     "T.axis.spatial": "S", "T.axis.S": "S", "T.axis.reduce": "R", "T.axis.R": "R",
@@ -59,7 +65,7 @@ class DeclarationReader:
     def __init__(
         self,
         source: Source,
-        names: dict[str, Var | Buffer],
+        names: dict[str, PrimExpr | Buffer],
         exprs: TirExprReader,
         signature: SignatureReader,
         loops: Mapping[Var, Range],
@@ -82,8 +88,10 @@ class DeclarationReader:
 
     def _declared_names(self, target: ast.expr, call: ast.Call, parts: BlockParts) -> bool:
         name = callee(call)
-        if name in _ALLOCATIONS and isinstance(target, ast.Name):
+        if self.is_allocation(call) and isinstance(target, ast.Name):
             parts.allocations.append(self.allocation(target.id, call))
+            return True
+        if isinstance(target, ast.Name) and self.view(target.id, call):
             return True
         if name == "T.axis.remap":
             self._remap(target, call, parts)
@@ -99,19 +107,75 @@ class DeclarationReader:
 
     def is_allocation(self, node: ast.expr) -> bool:
         """Say whether an expression allocates a buffer."""
+        if callee(node) in _DECLARATIONS and isinstance(node, ast.Call):
+            return is_none(bind(self._source, node, _SIGNATURE).get("data"))
         return callee(node) in _ALLOCATIONS
 
     def allocation(self, name: str, call: ast.Call) -> Buffer:
         """Return the buffer that `name = T.alloc_...` allocates, aligned as we choose."""
-        signature = (
-            "shape dtype data strides elem_offset scope align offset_factor buffer_type "
-            "axis_separators"
-        )
+        signature = _SIGNATURE
+        if callee(call) == "T.allocate":
+            signature = "shape dtype scope condition annotations"
         buffer = self._signature.buffer(name, call, signature)
-        if callee(call) == "T.alloc_local":
-            buffer = replace(buffer, scope="local")
+        scope = _SCOPES.get(callee(call))
+        buffer = buffer if scope is None else replace(buffer, scope=scope)
         self._names[name] = buffer
         return buffer
+
+    def view(self, name: str, call: ast.Call) -> bool:
+        """Read `name = T.match_buffer(A[...], ...)` and its kin; return whether it is one."""
+        match callee(call):
+            case "T.match_buffer":
+                self._box(name, call)
+            case declared if declared in _DECLARATIONS:
+                self._declared_view(name, call)
+            case method if method.endswith(".view") and not method.startswith("T."):
+                assert isinstance(call.func, ast.Attribute)
+                source = self._exprs.buffer(call.func.value)
+                shape = tuple(map(self._exprs.index, call.args))
+                self._named(name, FlatView(source, shape, IntImm(0)), shape)
+            case _:
+                return False
+        return True
+
+    def _named(self, name: str, view: View, shape: tuple[PrimExpr, ...]) -> None:
+        buffer = Buffer(name, shape, view.source.dtype, view.source.scope)
+        self._exprs.views[buffer] = view
+        self._names[name] = buffer
+
+    def _box(self, name: str, call: ast.Call) -> None:
+        bound = bind(self._source, call, f"region {_SIGNATURE}")
+        region = self._region(required(self._source, call, bound, "region"))
+        rest = ast.copy_location(ast.Call(call.func, call.args[1:], call.keywords), call)
+        source, start = region.buffer, tuple(r.min for r in region.ranges)
+        strides = row_strides(source.shape)
+        offset: PrimExpr = IntImm(0)
+        for s, stride in zip(start, strides, strict=True):
+            pair = self._exprs.matched(call, s, stride)
+            offset = binary("+", *self._exprs.matched(call, offset, binary("*", *pair)))
+        own = self._signature.buffer(name, rest, _SIGNATURE, strides=strides, offset=offset)
+        if own.dtype != source.dtype or len(own.shape) > len(source.shape):
+            raise self._source.error(call, f"{name} is no part of {source.name} by its type")
+        self._named(name, BoxView(source, start), own.shape)
+
+    def _declared_view(self, name: str, call: ast.Call) -> None:
+        bound = bind(self._source, call, _SIGNATURE)
+        data = bound.pop("data")
+        node = data.value if isinstance(data, ast.Attribute) and data.attr == "data" else data
+        source = self._exprs.buffer(node)
+        offset_node = bound.pop("elem_offset", None)
+        keywords = [ast.keyword(k, v) for k, v in bound.items()]
+        own = self._signature.buffer(
+            name, ast.copy_location(ast.Call(call.func, [], keywords), call), _SIGNATURE
+        )
+        if own.dtype != source.dtype:
+            raise self._source.error(
+                call,
+                f"{name} sees the {source.dtype} elements of {source.name} as {own.dtype}; use "
+                "T.reinterpret on the values",
+            )
+        offset = IntImm(0) if offset_node is None else self._exprs.index(offset_node)
+        self._named(name, FlatView(source, own.shape, offset), own.shape)
 
     def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
         bound = bind(self._source, call, "dom value dtype")
@@ -190,7 +254,11 @@ class DeclarationReader:
         buffer = self._exprs.buffer(node.value)
         items = self._exprs.indices(node, buffer)
         pairs = zip(items, buffer.shape, strict=True)
-        return BufferRegion(buffer, tuple(self._range(i, d) for i, d in pairs))
+        ranges = tuple(self._range(i, d) for i, d in pairs)
+        region = BufferRegion(buffer, ranges)
+        while region.buffer in self._exprs.views:
+            region = self._exprs.views[region.buffer].region(region.ranges)
+        return region
 
     def _range(self, node: ast.expr, size: PrimExpr) -> Range:
         if not isinstance(node, ast.Slice):
@@ -229,14 +297,3 @@ class DeclarationReader:
                 return tuple(self._annotation(item) for item in items)
             case _:
                 return self._exprs.expr(value)
-
-
-def difference(high: PrimExpr, low: PrimExpr) -> PrimExpr:
-    """Return `high - low`; `low + extent` gives back the extent."""
-    if isinstance(low, IntImm) and low.value == 0:
-        return high
-    if isinstance(high, Binary) and high.op == "+" and high.a == low:
-        return high.b
-    if high == low:
-        return IntImm(0, low.dtype)
-    return binary("-", high, low)

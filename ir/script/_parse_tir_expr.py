@@ -20,10 +20,11 @@ from eqsat.ir._tir import (
     PrimExpr,
     Select,
     StringImm,
-    Var,
+    binary,
     const,
 )
-from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, result_dtype
+from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, math_function, result_dtype
+from eqsat.ir.script._parse_tir_views import View, difference
 from eqsat.ir.script._parse_values import scalar_of
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
@@ -43,9 +44,12 @@ _SHIFTS = ("<<", ">>")
 class TirExprReader:
     """Reads scalar expressions; `names` maps names to variables and buffers."""
 
-    def __init__(self, source: Source, names: dict[str, Var | Buffer]) -> None:
+    def __init__(self, source: Source, names: dict[str, PrimExpr | Buffer]) -> None:
         self.source = source
         self.names = names
+        self.scalars: set[Buffer] = set()  # that a bare name loads and stores
+        self.views: dict[Buffer, View] = {}
+        self.lane: tuple[PrimExpr, int] | None = None  # of the vectors of the store that is read
 
     def expr(self, node: ast.expr) -> PrimExpr:  # noqa: C901 - one case per node
         """Return the expression of `node`; a bare Python integer is int64, a float float32.
@@ -64,8 +68,10 @@ class TirExprReader:
                 return StringImm(value)
             case ast.Name(id=name):
                 bound = self.names.get(name)
-                if isinstance(bound, Var):
+                if isinstance(bound, PrimExpr):
                     return bound
+                if bound in self.scalars:
+                    return BufferLoad(bound, ())
                 what = "a buffer; index it" if isinstance(bound, Buffer) else "not defined"
                 raise self.source.error(node, f"{name} is {what}")
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
@@ -239,8 +245,79 @@ class TirExprReader:
         return e
 
     def _load(self, node: ast.Subscript) -> PrimExpr:
+        return BufferLoad(*self.access(node))
+
+    def access(self, node: ast.Subscript) -> tuple[Buffer, tuple[PrimExpr, ...]]:
+        """Return the buffer and the indices of an access, one of a view being one of its source.
+
+        Raises:
+            ParseError: there is no such buffer, or the indices do not fit.
+        """
         buffer = self.buffer(node.value)
-        return BufferLoad(buffer, tuple(self.index(i) for i in self.indices(node, buffer)))
+        at = tuple(map(self._index_or_slice, self.indices(node, buffer)))
+        while buffer in self.views:
+            view = self.views[buffer]
+            buffer, at = view.source, view.indices(at)
+        return buffer, at
+
+    # --- vectors ----------------------------------------------------------------------------
+
+    def lanes_of(self, node: ast.expr) -> int:
+        """Return the number of lanes of an index, 0 for a scalar.
+
+        Raises:
+            ParseError: the number is no constant.
+        """
+        match node:
+            case ast.Slice(lower=lower, upper=upper, step=None) if lower and upper:
+                low, high = self.matched(node, self.index(lower), self.index(upper))
+                count = difference(high, low)
+            case ast.Call() if callee(node) in ("T.ramp", "T.Ramp"):
+                bound = bind(self.source, node, "base stride lanes")
+                count = self.index(required(self.source, node, bound, "lanes"))
+            case _:
+                return 0
+        if not isinstance(count, IntImm):
+            raise self.source.error(node, "a vector has a constant number of lanes")
+        return count.value
+
+    def _index_or_slice(self, node: ast.expr) -> PrimExpr:
+        if not isinstance(node, ast.Slice):
+            return self.index(node)
+        if node.lower is None:
+            raise self.source.error(node, "a slice of a vector has both ends")
+        return self._laned(node, self.index(node.lower), IntImm(1), self.lanes_of(node))
+
+    def _laned(
+        self, node: ast.AST, base: PrimExpr, stride: PrimExpr, lanes: int | None
+    ) -> PrimExpr:
+        lane = self._lane(node, lanes)
+        stride, lane = self.matched(node, stride, lane)
+        base, moved = self.matched(node, base, binary("*", lane, stride))
+        return binary("+", base, moved)
+
+    def _lane(self, node: ast.AST, lanes: int | None) -> PrimExpr:
+        if self.lane is None:
+            raise self.source.error(
+                node, "vectors stand in stores to T.ramp or a slice only; write a T.vectorized loop"
+            )
+        var, count = self.lane
+        if lanes not in (None, count):
+            raise self.source.error(node, f"a vector of {lanes} lanes beside one of {count}")
+        return var
+
+    def _ramp(self, node: ast.Call) -> PrimExpr:
+        bound = bind(self.source, node, "base stride lanes")
+        base, stride = (
+            self.index(required(self.source, node, bound, k)) for k in ("base", "stride")
+        )
+        return self._laned(node, base, stride, self.lanes_of(node))
+
+    def _broadcast(self, node: ast.Call) -> PrimExpr:
+        bound = bind(self.source, node, "value lanes")
+        lanes = self.index(required(self.source, node, bound, "lanes"))
+        self._lane(node, lanes.value if isinstance(lanes, IntImm) else None)
+        return self.expr(required(self.source, node, bound, "value"))
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -281,10 +358,42 @@ class TirExprReader:
             "infinity": lambda n: self._limit(n, lambda _: float("inf")),
             "inf": lambda n: self._limit(n, lambda _: float("inf")),
             "ceildiv": self._ceildiv,
+            "ramp": self._ramp, "Ramp": self._ramp,
+            "broadcast": self._broadcast, "Broadcast": self._broadcast,
+            "Let": self._let, "reinterpret": self._reinterpret, "undef": self._undefined,
             "call_packed": lambda n: self._packed(n, "call_packed"),
             "tvm_call_packed": lambda n: self._packed(n, "call_packed"),
             "tvm_storage_sync": self._sync,
         }  # fmt: skip
+
+    def _let(self, node: ast.Call) -> PrimExpr:
+        """Read `T.Let(body, where={x: value})`: the values stand in the place of the names."""
+        bound = bind(self.source, node, "expr where")
+        where = required(self.source, node, bound, "where")
+        if not isinstance(where, ast.Dict):
+            raise self.source.error(where, "T.Let takes where={name: value}")
+        before = dict(self.names)
+        for key, value in zip(where.keys, where.values, strict=True):
+            if not isinstance(key, ast.Name):
+                raise self.source.error(where, "T.Let takes where={name: value}")
+            self.names[key.id] = self.expr(value)
+        found = self.expr(required(self.source, node, bound, "expr"))
+        self.names.clear()
+        self.names.update(before)
+        return found
+
+    def _reinterpret(self, node: ast.Call) -> PrimExpr:
+        bound = bind(self.source, node, "dtype value")
+        dtype = self._dtype(required(self.source, node, bound, "dtype"))
+        value = self.expr(required(self.source, node, bound, "value"))
+        if bits(self._numeric(node, value)) != bits(dtype):
+            raise self.source.error(node, f"{value.dtype} and {dtype} differ in width")
+        return Intrinsic("reinterpret", (value,), dtype)
+
+    def _undefined(self, node: ast.Call) -> PrimExpr:
+        """Read `T.undef()`, any value: 0, which fits every dtype."""
+        bind(self.source, node, "")
+        return IntImm(0)
 
     def _sync(self, node: ast.Call) -> PrimExpr:
         return Intrinsic("tvm_storage_sync", (self.expr(self._only(node, "scope")),), "int32")
@@ -299,6 +408,10 @@ class TirExprReader:
 
     def _dtype(self, node: ast.expr) -> str:
         dtype = text_literal(self.source, node, "dtype")
+        base, x, lanes = dtype.rpartition("x")
+        if x and is_dtype(base) and lanes.isdigit():
+            self._lane(node, int(lanes))
+            return base
         if not is_dtype(dtype):
             raise self.source.error(node, f"unknown dtype {dtype!r}")
         return dtype
@@ -361,4 +474,5 @@ class TirExprReader:
         name = text_literal(self.source, node.args[1], "the function's name")
         if not is_dtype(dtype) and dtype != "handle":
             raise self.source.error(node.args[0], f"unknown dtype {dtype!r}")
-        return Intrinsic(name, tuple(map(self.expr, node.args[2:])), dtype)
+        args = tuple(map(self.expr, node.args[2:]))
+        return Intrinsic(math_function(name), args, dtype)

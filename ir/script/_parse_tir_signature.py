@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from eqsat.ir._attrs import AttrValue
 from eqsat.ir._tir import (
@@ -10,11 +11,11 @@ from eqsat.ir._tir import (
     IntImm,
     PrimExpr,
     Var,
-    binary,
     shape_var,
 )
 from eqsat.ir.script._context import Context, type_params
 from eqsat.ir.script._parse_tir_expr import TirExprReader
+from eqsat.ir.script._parse_tir_views import row_strides
 from eqsat.ir.script._syntax import (
     attributes,
     bind,
@@ -32,6 +33,7 @@ from eqsat.shapes import is_dtype, is_symbol_name
 _BUFFER = (
     "shape dtype data strides elem_offset scope align offset_factor buffer_type axis_separators"
 )
+_ZERO = IntImm(0)
 _OPTIONS = {"private", "s_tir", "check_well_formed"}
 
 
@@ -39,7 +41,7 @@ class SignatureReader:
     """Reads what stands before the body of one PrimFunc; names what it finds in `names`."""
 
     def __init__(
-        self, context: Context, names: dict[str, Var | Buffer], exprs: TirExprReader
+        self, context: Context, names: dict[str, PrimExpr | Buffer], exprs: TirExprReader
     ) -> None:
         self._context = context
         self._source = context.source
@@ -127,9 +129,9 @@ class SignatureReader:
                     len(names) == len(values) and all(self._is_symbol(v) for v in values)
                 ):
                     self._declare_symbols(names, values)
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
-                    callee(call) == "T.match_buffer"
-                ):
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if callee(
+                    call
+                ) == "T.match_buffer" and not _of_region(call):
                     self._match_buffer(name, call, handles)
                 case _:
                     return statements[at:]
@@ -168,23 +170,35 @@ class SignatureReader:
         self._names[name] = buffer
 
     def buffer(
-        self, name: str, call: ast.Call, signature: str = _BUFFER, *, quoted: bool = False
+        self,
+        name: str,
+        call: ast.Call,
+        signature: str = _BUFFER,
+        *,
+        quoted: bool = False,
+        strides: Sequence[PrimExpr] | None = None,
+        offset: PrimExpr = _ZERO,
     ) -> Buffer:
-        """Return the buffer that a call such as `T.Buffer(shape, dtype)` declares."""
+        """Return the buffer that a call such as `T.Buffer(shape, dtype)` declares.
+
+        Symbols for its strides and its offset stand for what they are: `strides`, by default those
+        of its shape row by row, and `offset`.
+        """
         bound = bind(self._source, call, signature)
         shape_node = required(self._source, call, bound, "shape")
         # A name as offset says that the buffer may start anywhere, which is true of ours.
-        offset = bound.get("elem_offset")
-        is_start = offset is None or isinstance(offset, ast.Name) or _is_zero(offset)
-        strides = bound.get("strides")
-        is_strided = not (is_none(strides) or self._is_row_major(strides, shape_node))
+        at = bound.get("elem_offset")
+        is_start = is_none(at) or self._stands_for(at, offset) or (_is_zero(at) and offset == _ZERO)
+        items = sequence(shape_node)
+        items = [shape_node] if items is None else items
+        shape = tuple(self._dim(item, quoted) for item in items)
+        given = bound.get("strides")
+        expected = row_strides(shape) if strides is None else strides
+        is_strided = not (is_none(given) or self._are_strides(given, expected, len(shape)))
         if is_strided or not is_none(bound.get("data")) or not is_start:
             raise self._source.error(
                 call, "buffers with strides, offsets or given data are not supported"
             )
-        items = sequence(shape_node)
-        items = [shape_node] if items is None else items
-        shape = tuple(self._dim(item, quoted) for item in items)
         dtype = "float32"
         if "dtype" in bound:
             dtype = text_literal(self._source, bound["dtype"], "dtype")
@@ -195,18 +209,26 @@ class SignatureReader:
             scope = text_literal(self._source, bound["scope"], "scope")
         return Buffer(name, shape, dtype, scope)
 
-    def _is_row_major(self, strides: ast.expr | None, shape: ast.expr) -> bool:
-        """Say whether literal strides are those of a row-major buffer of that shape."""
-        items = sequence(strides) if strides is not None else None
-        dims = sequence(shape)
-        if items is None or dims is None or len(items) != len(dims):
+    def _are_strides(self, node: ast.expr | None, expected: Sequence[PrimExpr], rank: int) -> bool:
+        """Say whether strides are the expected ones of the last axes; symbols take their value."""
+        items = sequence(node) if node is not None else None
+        if items is None or len(items) != rank:
             return items == []
-        expected: PrimExpr = IntImm(1)
-        for stride, dim in zip(reversed(items), reversed(dims), strict=True):
-            found = self._exprs.index(stride)
-            if not _same(found, expected):
-                return False
-            expected = binary("*", self._dim(dim, False), expected)
+        pairs = zip(items, expected[len(expected) - rank :], strict=True)
+        return all(
+            self._stands_for(item, e) or _same(self._exprs.index(item), e) for item, e in pairs
+        )
+
+    def _stands_for(self, node: ast.expr | None, value: PrimExpr) -> bool:
+        """Let a symbol stand for `value`; return whether `node` is one."""
+        name = node.value if isinstance(node, ast.Constant) else getattr(node, "id", None)
+        if node is None or not isinstance(name, str):
+            return False
+        known = self._names.get(name)
+        if isinstance(known, Buffer) or known in self.params:
+            return False
+        dtype = value.dtype if known is None else known.dtype
+        self._names[name] = self._exprs.converted(node, value, dtype)
         return True
 
     def _dim(self, node: ast.expr, quoted: bool) -> PrimExpr:
@@ -225,7 +247,11 @@ class SignatureReader:
         return self._exprs.index(node)
 
 
-def _is_zero(node: ast.expr) -> bool:
+def _of_region(call: ast.Call) -> bool:
+    return bool(call.args) and isinstance(call.args[0], ast.Subscript)
+
+
+def _is_zero(node: ast.expr | None) -> bool:
     inner = node.args[0] if isinstance(node, ast.Call) and len(node.args) == 1 else node
     return isinstance(inner, ast.Constant) and inner.value == 0
 

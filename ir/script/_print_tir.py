@@ -344,6 +344,8 @@ class TirPrinter:
         arguments = [self.expr(a) for a in e.args]
         if is_spelled(e.name, e.args, e.dtype):
             return f"T.{e.name}({', '.join(arguments)})"
+        if e.name == "reinterpret":
+            return f"T.reinterpret({string(e.dtype)}, {arguments[0]})"
         if e.name in STATEMENT_CALLS:
             return f"T.{e.name}({', '.join(arguments)})"
         head = [string(e.dtype), string(e.name)]

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 import eqsat
-from eqsat.ir import IRModule, RuntimeCheckError, check_well_formed, from_tvmscript
+from eqsat.ir import (
+    IRModule,
+    PrimFunc,
+    RuntimeCheckError,
+    check_well_formed,
+    from_tvmscript,
+    parse_module,
+    print_module,
+    tir,
+)
+from eqsat.shapes import EqsatError, numpy_dtype
+from tests.ir.test_corpus import programs
 
 MODULE = """
 @I.ir_module
@@ -724,6 +735,23 @@ def f(A: T.Buffer((6,), "float32"), I: T.Buffer((1,), "int64")):
         exe(np.ones(6, np.float32), np.array([3]))
 
 
+def test_sizes_that_change_places_are_replaced_once() -> None:
+    prim = """
+@T.prim_func(s_tir=True)
+def f(a: T.handle, b: T.handle):
+    n = T.int64()
+    m = T.int64()
+    A = T.match_buffer(a, (n, m), "float32")
+    B = T.match_buffer(b, (n, m), "float32")
+    for i, j in T.grid(n, m):
+        B[i, j] = T.if_then_else(T.bool(True), A[i, j], T.float32(0)) + T.Cast("float32", n + i * 0)
+"""
+    call = 'R.call_tir(cls.f, (x,), out_ty=R.Tensor(("m", "n"), "float32"))'
+    mod = module(prim, 'x: R.Tensor(("m", "n"), "float32")', call)
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    np.testing.assert_array_equal(exe(np.zeros((2, 5), np.float32)), np.full((2, 5), 2))
+
+
 def test_an_assertion_ends_the_program() -> None:
     prim = """
 @T.prim_func(s_tir=True)
@@ -741,3 +769,66 @@ def f(A: T.Buffer((6,), "float32"), B: T.Buffer((6,), "float32")):
         for run in (exe, lambda x: eqsat.interpret(mod, x)):
             with pytest.raises(RuntimeCheckError, match=f"PrimFunc f: {message}"):
                 run(x)
+
+
+NOT_NATIVE = {
+    "bound_threads": "this backend has no threads",
+    "evaluate_and_calls": "has no native code",
+    "launch_threads": "this backend has no threads",
+    "launch_threads_as_scopes": "this backend has no threads",
+    "loop_kinds": "this backend has no threads",
+}
+"""Programs of the corpus that call nobody's functions or run on a GPU: what their error says."""
+
+
+def in_place(program: IRModule) -> tuple[IRModule, list[Any]] | None:
+    """Return a module whose main runs a PrimFunc of fixed sizes on its arguments, and these."""
+    (name, func), *others = program.functions.items()
+    if others or not isinstance(func, PrimFunc):
+        return None
+    buffers = [p for p in func.params if isinstance(p, tir.Buffer)]
+    fixed = [[d.value for d in b.shape if isinstance(d, tir.IntImm)] for b in buffers]
+    if len(buffers) != len(func.params) or any(
+        len(s) != len(b.shape) for s, b in zip(fixed, buffers, strict=True)
+    ):
+        return None
+    rng = np.random.default_rng(0)
+    args = [
+        (rng.random(s) * 4).astype(numpy_dtype(b.dtype))
+        for s, b in zip(fixed, buffers, strict=True)
+    ]
+    types = [f'R.Tensor({tuple(s)}, "{b.dtype}")' for s, b in zip(fixed, buffers, strict=True)]
+    names = [f"x{k}" for k in range(len(args))]
+    text = (
+        print_module(program)
+        + f"""
+    @R.function
+    def main({", ".join(f"{n}: {t}" for n, t in zip(names, types, strict=True))}):
+        cls = Module
+        lv = R.call_tir_inplace(cls.{name}, ({", ".join(names)},), inplace_indices={list(range(len(args)))}, out_ty=[{", ".join(types)}])
+        return lv
+"""
+    )
+    return from_tvmscript(text), args
+
+
+IN_PLACE = {
+    f[0]: found
+    for f, text in programs("tensorir.txt")
+    if (found := in_place(parse_module(text))) is not None
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(IN_PLACE) - {"explicit_root"} - set(NOT_NATIVE)))
+def test_a_program_of_the_corpus_runs_natively(name: str) -> None:
+    """All but `explicit_root`, which reads elements that it leaves unwritten."""
+    mod, args = IN_PLACE[name]
+    exe = eqsat.compile(mod, cache=False, host_operations="forbid")
+    same(exe(*args), eqsat.interpret(mod, *args))
+
+
+@pytest.mark.parametrize("name", NOT_NATIVE)
+def test_what_has_no_native_code_says_why(name: str) -> None:
+    mod, args = IN_PLACE[name]
+    with pytest.raises(EqsatError, match=NOT_NATIVE[name]):
+        eqsat.compile(mod, cache=False, host_operations="forbid")(*args)

@@ -1,0 +1,161 @@
+"""Reading statements that bind a name for those after: variables, scalars, allocations, views."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+
+from eqsat.ir._tir import (
+    Block,
+    Buffer,
+    BufferStore,
+    Let,
+    PrimExpr,
+    Stmt,
+    Var,
+    seq,
+)
+from eqsat.ir.script._parse_tir_block import DeclarationReader
+from eqsat.ir.script._parse_tir_expr import TirExprReader
+from eqsat.ir.script._source import Source
+from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
+from eqsat.shapes import is_dtype
+
+Around = Callable[[Stmt], Stmt]
+"""What a binding makes of the statements after it."""
+_LETS = ("T.bind", "T.let")
+_SCALARS = {"T.local_scalar": "local", "T.alloc_scalar": "local", "T.shared_scalar": "shared"}
+
+
+class BindingReader:
+    """Reads bindings; names what they bind in `names`."""
+
+    def __init__(
+        self,
+        source: Source,
+        names: dict[str, PrimExpr | Buffer],
+        exprs: TirExprReader,
+        declarations: DeclarationReader,
+    ) -> None:
+        self._source = source
+        self._names = names
+        self._exprs = exprs
+        self._declarations = declarations
+
+    def read(self, node: ast.stmt, rest: Sequence[ast.stmt]) -> Around | None:
+        """Read the binding `node` before the statements `rest`; None where it is none.
+
+        Raises:
+            ParseError: what it binds is wrong.
+        """
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=None):
+                return self._scalar(name, self._dtype(annotation))
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+                assert value is not None
+                dtype = self._dtype(annotation)
+                read = self._exprs.expr(self._let_value(value))
+                if dtype:
+                    read = self._exprs.converted(node, read, dtype)
+                is_let = dotted(annotation).startswith("T.let") or not dtype
+                is_let = is_let or isinstance(annotation, ast.Subscript)
+                return self._variable(name, read, () if is_let else rest)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                return self._assignment(name, value, rest)
+            case _:
+                return None
+
+    def _assignment(self, name: str, value: ast.expr, rest: Sequence[ast.stmt]) -> Around | None:
+        called = callee(value)
+        known = self._names.get(name)
+        match value:
+            case ast.Call() if called == "T.launch_thread":
+                return None
+            case ast.Call() if self._declarations.is_allocation(value):
+                return _around(self._declarations.allocation(name, value))
+            case ast.Call() if self._declarations.view(name, value):
+                return _nothing
+            case ast.Call() if called in _SCALARS:
+                bound = bind(self._source, value, "dtype scope")
+                node = required(self._source, value, bound, "dtype")
+                return self._scalar(name, text_literal(self._source, node, "dtype"))
+            case ast.Call(args=[], keywords=[]) if called[:2] == "T." and is_dtype(called[2:]):
+                self._names[name] = Var(name, called[2:])
+                return _nothing
+            case ast.Name(id=other) if isinstance(self._names.get(other), Buffer):
+                if self._names[other] not in self._exprs.scalars:
+                    self._names[name] = self._names[other]
+                    return _nothing
+            case _:
+                pass
+        if isinstance(known, Buffer) and known in self._exprs.scalars and called not in _LETS:
+            return None  # a store
+        read = self._exprs.expr(self._let_value(value))
+        is_fixed = isinstance(value, ast.Constant) or called == "T.meta_var"
+        if is_fixed and not _assigns(rest, name):
+            self._names[name] = read
+            return _nothing
+        return self._variable(name, read, () if called in _LETS else rest)
+
+    def _let_value(self, value: ast.expr) -> ast.expr:
+        if not isinstance(value, ast.Call) or callee(value) not in (*_LETS, "T.meta_var"):
+            return value
+        return required(self._source, value, bind(self._source, value, "value"), "value")
+
+    def _variable(self, name: str, value: PrimExpr, rest: Sequence[ast.stmt]) -> Around:
+        """Bind a name to a value: a scalar in memory if a statement of `rest` assigns to it."""
+        if _assigns(rest, name):
+            around = self._scalar(name, value.dtype)
+            scalar = self._names[name]
+            assert isinstance(scalar, Buffer)
+            return lambda body: around(seq(BufferStore(scalar, (), value), body))
+        var = Var(name, value.dtype)
+        self._names[name] = var
+        return lambda body: Let(var, value, body)
+
+    def _scalar(self, name: str, dtype: str) -> Around:
+        buffer = Buffer(name, (), dtype, "local")
+        self._names[name] = buffer
+        self._exprs.scalars.add(buffer)
+        return _around(buffer)
+
+    def _dtype(self, node: ast.expr) -> str:
+        """Return the dtype of an annotation, "" for a plain `T.let`."""
+        is_let = isinstance(node, ast.Subscript) and dotted(node.value) == "T.let"
+        inner = node.slice if is_let and isinstance(node, ast.Subscript) else node
+        name = callee(inner) or dotted(inner)
+        if name == "T.let":
+            return ""
+        if not name.startswith("T.") or not is_dtype(name[2:]):
+            raise self._source.error(
+                node, f"a binding's type is T.let[T.<dtype>], got {ast.unparse(node)}"
+            )
+        return name[2:]
+
+
+def allocating(buffer: Buffer, body: Stmt) -> Block:
+    """Return the block that allocates a buffer for `body`."""
+    return Block("", (), (), (), body, alloc_buffers=(buffer,), regions_inferred=False)
+
+
+def _around(buffer: Buffer) -> Around:
+    return lambda body: allocating(buffer, body)
+
+
+def _nothing(body: Stmt) -> Stmt:
+    return body
+
+
+def _assigns(statements: Sequence[ast.stmt], name: str) -> bool:
+    """Say whether a statement assigns to `name`, which is bound before."""
+    for node in (n for s in statements for n in ast.walk(s)):
+        match node:
+            case ast.AugAssign(target=ast.Name(id=target)):
+                pass
+            case ast.Assign(targets=[ast.Name(id=target)], value=v) if callee(v) not in _LETS:
+                pass
+            case _:
+                continue
+        if target == name:
+            return True
+    return False
