@@ -31,10 +31,14 @@ from eqsat.ir.ops._common import (
 )
 from eqsat.shapes import (
     Dim,
+    Equal,
+    Facts,
     LessEqual,
     NonNegative,
     Proof,
     Shape,
+    UnprovenShapeError,
+    assume,
     ceildiv,
     dim_max,
     dim_min,
@@ -153,7 +157,20 @@ def _slice_part(
                 )
         return axis, begin, ceildiv(end - begin, stride), stride
     count = slice_length(size, begin, end, stride)
+    _require_length_at_0(count, size, begin, end, stride)
     return axis, slice_start(size, begin, stride), count, stride
+
+
+def _require_length_at_0(count: Dim, size: Dim, begin: Dim, end: Dim, stride: int) -> None:
+    """Assume what `count` takes for granted: it is simplified for symbols of at least 1."""
+    try:
+        exact = slice_length(size, begin, end, stride, Facts(positive=False))
+    except UnprovenShapeError as error:
+        for d in (fact.d for fact in error.needed if isinstance(fact, NonNegative)):
+            assume(Equal(dim_max(d, 0), d))
+    else:
+        if exact != count:
+            assume(Equal(exact, count))
 
 
 def _infer_slice(types: Sequence[Type], attrs: Attrs) -> Type:

@@ -84,6 +84,8 @@ def _median(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> 
     kept = [a for a in range(x.ndim) if a not in axes]
     count = int(np.prod([x.shape[a] for a in axes], dtype=np.int64))
     rows = up(x).transpose(*kept, *axes).reshape(*(x.shape[a] for a in kept), count)
+    if not count:  # then there are no rows either
+        rows = np.zeros((*rows.shape[:-1], 1), rows.dtype)
     order = np.argsort(rows, axis=-1, kind="stable")
     middle = order[..., (count - 1) // 2]
     values = np.take_along_axis(rows, middle[..., None], axis=-1)[..., 0]

@@ -50,6 +50,7 @@ from eqsat.shapes import (
     numpy_dtype,
     parse_dim,
     sym,
+    wide_dtype,
 )
 from tests.backends._edges import Edge, edge_samples
 
@@ -191,8 +192,17 @@ def sizes_of(o: OpDef, sample: Sample) -> tuple[Sizes, ...]:
             for env in SIZES
             if all(evaluate(f.a, env) == evaluate(f.b, env) for f in facts)
             and all(evaluate(d, env) >= 0 for d in sizes)
+            and not (0 in env.values() and _copies_a_size(o, sample))
         )
     return _SIZES_OF[key]
+
+
+def _copies_a_size(o: OpDef, sample: Sample) -> bool:
+    """Say whether a 0 of the shape asked for stands for a size that may be 0 where it runs.
+
+    The reference, which sees numbers, takes it for a real 0 there.
+    """
+    return o.name == "reshape" and 0 in sample.shapes[1][1] and 0 not in sample.shapes[0]
 
 
 def _sizes_in(ty: Type) -> list[Dim]:
@@ -355,7 +365,13 @@ def check(called: Called, got: Sequence[Any], args: Sequence[Any], env: Sizes) -
         e = np.asarray(e)
         assert g.dtype == e.dtype, where
         assert g.shape == e.shape, where
-        tol = tolerance(o, e.dtype.name)
+        # Values of float32 are worked out in float32, whatever dtype is asked for.
+        coarsest = max(
+            (d for d in (*map(wide_dtype, called.case.dtypes), e.dtype.name) if is_float(d)),
+            key=machine_epsilon,
+            default=e.dtype.name,
+        )
+        tol = tolerance(o, coarsest) if is_float(e.dtype.name) else 0.0
         if is_float(e.dtype.name):  # NumPy compares no NaN of a narrow float
             g, e = g.astype(np.float64), e.astype(np.float64)
         if tol:
