@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import GeneratorType
+from types import GeneratorType, MappingProxyType
 from typing import Any, TypeAlias, assert_never, cast
 
 import numpy as np
@@ -339,6 +339,7 @@ _RUNTIME: dict[str, Any] = {
     "forget": _forget,
     "ndarray": np.ndarray,
     "no_field": _no_field,
+    "no_symbols": MappingProxyType({}),
     "outside": _outside,
     "require": _require,
     "resolved": _resolved,

@@ -44,6 +44,7 @@ class EntryPoint:
     def __init__(self, machine: Machine, function: VmFunction, num_threads: int) -> None:
         self._machine, self._name = machine, function.name
         self._inputs = [_Input(p.name, p.type) for p in function.params]
+        self._num_inputs = len(self._inputs)
         self.num_threads = num_threads
         constants = [value for f in machine.program.functions.values() for _, value in f.constants]
         self._constants = owners(tuple(constants))
@@ -61,7 +62,7 @@ class EntryPoint:
         Raises:
             RuntimeCheckError: a value does not fit its type; the message names it.
         """
-        if kwargs or len(args) != len(self._inputs):
+        if kwargs or len(args) != self._num_inputs:
             args = tuple(arrange(self._name, self._inputs, args, kwargs))
         call = Call(self._machine, args, True)
         found = [self._machine.run(self._name, call)]

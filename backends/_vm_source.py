@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from eqsat.backends._vm_values import ArgumentCheck
-from eqsat.ir import UNKNOWN_DTYPE, CallableType, ObjectType, TensorType, Type
+from eqsat.ir import (
+    UNKNOWN_DTYPE,
+    CallableType,
+    ObjectType,
+    PrimType,
+    TensorType,
+    Type,
+    type_symbols,
+)
 from eqsat.lowering import VmFunction, VmProgram
 from eqsat.lowering.vm import (
     Assert,
@@ -99,6 +107,7 @@ class _Writer:
         source.functions[f.name] = self._name
         self._constants = {r: self._named("c", value) for r, value in f.constants}
         self._bools = {k for k, p in enumerate(f.params) if _is_bool(p.type)}
+        self._defines_symbols = _defines_symbols(f)
         self._place: Place | None = None
         self._indent = ""
 
@@ -118,6 +127,10 @@ class _Writer:
     def _tuple(self, registers: Registers) -> str:
         return "(" + "".join(f"{self._register(r)}, " for r in registers) + ")"
 
+    def _own(self, symbols: str) -> str:
+        """Return a copy of symbols, where the function gives values to any."""
+        return f"dict({symbols})" if self._defines_symbols else symbols
+
     def _clear(self, dead: Sequence[int]) -> None:
         if dead:
             self._line("".join(f"r{r} = " for r in dead) + "None")
@@ -130,15 +143,15 @@ class _Writer:
         self._line(f"def {self._name}(call, closure):")
         self._indent = "    "
         check = self._named("check", ArgumentCheck(f.name, f.params))
-        self._line(f"if len(call.args) != {len(f.params)}: {check}.refuse(call.args)")
-        if f.params:
-            self._line(f"{self._tuple(tuple(range(len(f.params))))} = call.args")
+        self._line(f"try: {self._tuple(tuple(range(len(f.params))))} = call.args")
+        self._line(f"except ValueError: {check}.refuse(call.args)")
         self._line("call.args = None")
         if f.captured:
             self._line(f"{self._tuple(f.captured)} = closure.captured")
         if f.own >= 0:
             self._line(f"r{f.own} = closure")
-        self._line("symbols = dict(closure.symbols)" if is_local else "symbols = {}")
+        around = "closure.symbols" if is_local else "no_symbols"
+        self._line(f"symbols = {self._own(around)}")
         self._check_arguments(check, is_local=is_local)
         self._clear(f.dead_on_entry)
         self._body()
@@ -278,7 +291,7 @@ class _Writer:
                 self._line(f"forget({names!r}, symbols)")
             case MakeClosure(name, args):
                 captured = self._tuple(args)
-                closure = f"Closure(call.machine, {name!r}, {captured}, dict(symbols))"
+                closure = f"Closure(call.machine, {name!r}, {captured}, {self._own('symbols')})"
                 self._line(f"r{one.result} = {closure}")
                 self._clear(_without(one.dead, one.result))
             case (
@@ -368,7 +381,7 @@ class _Tests:
             f"{value}.dtype is {self._named('dtype', numpy_dtype(dtype))}",
         ]
         if not any(isinstance(d, str) for d in dims):
-            self.terms.append(f"{value}.shape == {tuple(dims)}")
+            self.terms.append(f"{value}.shape == {tuple(dims)}" if dims else f"{value}.ndim == 0")
             return
         sizes = f"{value}_sizes"
         self.terms.append(f"len({sizes} := {value}.shape) == {len(dims)}")
@@ -389,6 +402,16 @@ def _plain(d: Dim) -> int | str | None:
     if isinstance(d, int):
         return d
     return str(d) if str(d) in d.symbols else None
+
+
+def _defines_symbols(f: VmFunction) -> bool:
+    if any(isinstance(p.type, PrimType) or type_symbols(p.type) for p in f.params):
+        return True
+    return any(
+        isinstance(one, (DefineSymbol, Forget))
+        or (isinstance(one, Check) and bool(type_symbols(one.type)))
+        for one in f.code
+    )
 
 
 def _is_bool(ty: Type) -> bool:

@@ -12,7 +12,6 @@ from sys import getrefcount
 from typing import Any, NoReturn, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eqsat.backends._binding import as_array, parameter
 from eqsat.backends._errors import RuntimeCheckError
@@ -257,30 +256,26 @@ def released(value: Any, taken: set[int]) -> Any:
 
 def is_unshared(args: list[Any], k: int) -> bool:
     """Say whether nothing but the list refers to the array `args[k]` or to its memory."""
-    if not isinstance(args[k], np.ndarray):
-        return False
-    return _references(args, k) in _ALONE and args[k].flags.writeable
-
-
-def _references(args: list[Any], k: int) -> int:
-    """Return how many references there are to an array and, times 1000, to what it is a view of."""
     array = args[k]
-    base = array.base
+    if not isinstance(array, np.ndarray) or getrefcount(array) != _IN_ONE_LIST:
+        return False
+    base = cast("object", array.base)
     if base is None:
-        return getrefcount(array)
-    if not isinstance(base, np.ndarray) or base.base is not None:
-        return -1  # memory of something else
-    return getrefcount(array) + 1000 * getrefcount(base)
+        return array.flags.writeable
+    if not isinstance(base, np.ndarray) or base.base is not None:  # memory of something else
+        return False
+    return getrefcount(base) == _OF_ONE_VIEW and array.flags.writeable
 
 
-def _measured(array: NDArray[Any]) -> int:
-    args = [array]
-    del array
-    return _references(args, 0)
+def _counts() -> tuple[int, int]:
+    args = [np.empty(2)[:1]]
+    array = args[0]
+    base = array.base
+    return getrefcount(array), getrefcount(base)
 
 
 # Measured, since versions of Python count the references of a running function differently.
-_ALONE = frozenset({_measured(np.empty(2)), _measured(np.empty(2)[:1])})
+_IN_ONE_LIST, _OF_ONE_VIEW = _counts()
 
 
 def truth(value: Any) -> bool:
