@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from eqsat.extract._candidate import Candidate
@@ -84,6 +85,7 @@ class CandidateGrower:
         partial: list[tuple[Candidate | None, ...]] = [()]
         for o in options:
             partial = [(*p, k) for p in partial for k in o[: tried + 1]][:_MAX_PARTIAL]
+        partial += _meeting(options) if open_operands > 1 else []
         built = {p: self._assembled(form, p) for p in partial}
         return [k for p, k in built.items() if k is not None and not self._is_dear(k, p, built)]
 
@@ -264,6 +266,21 @@ class CandidateGrower:
             for below in waiting.values():
                 below.difference_update(ready)
         return True
+
+
+def _meeting(
+    options: Sequence[Sequence[Candidate | None]],
+) -> list[tuple[Candidate | None, ...]]:
+    """Return combinations in which operands read the same, where each could read something else.
+
+    So parts of one tensor meet again, though none of them is what its operand takes in for itself.
+    """
+    readers = Counter(i for o in options for i in {i for k in o if k is not None for i in k.needs})
+    return [
+        tuple(next((k for k in o if k is not None and i in k.needs), None) for o in options)
+        for i, count in readers.items()
+        if count > 1
+    ]
 
 
 def _is_alias(k: Candidate) -> bool:

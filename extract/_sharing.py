@@ -20,7 +20,8 @@ class Sharing:
         flow_s: per class, an estimate of all that it takes, shared among its readers.
         readers: per class, the classes that read it in the first choice, or where the choice does
             not need it, in the program, or in forms that rules have made.
-        sure_readers: per class, those that read it in the program or in the first choice.
+        sure_readers: per class, those that read it in the program or in the first choice; where
+            there are none, in forms that rules have made.
         num_readers: per class, the classes with any form that reads it, at least 1.
         is_shared: per class, whether several readers need it that do not soon meet again.
     """
@@ -40,7 +41,10 @@ class Sharing:
         for c, forms in enumerate(graph.forms):
             for f in forms:
                 for k in f.children:
-                    (own if f.is_program else other)[k][c] = None
+                    if f.is_program:
+                        own[k][c] = None
+                    elif self.position[k] != self.position[c]:  # else c is rather what k is made of
+                        other[k][c] = None
         # Rewrites add readers that stand for each other; the program's own are all needed.
         every = [mine or more for mine, more in zip(own, other, strict=True)]
         self.num_readers = [
@@ -54,7 +58,10 @@ class Sharing:
             for k in graph.forms[c][best[c]].children:
                 chosen[k][c] = None
         self.readers = [tuple(mine or others) for mine, others in zip(chosen, every, strict=True)]
-        self.sure_readers = [{*mine, *first} for mine, first in zip(own, chosen, strict=True)]
+        self.sure_readers = [
+            {*mine, *first} or set(others)
+            for mine, first, others in zip(own, chosen, every, strict=True)
+        ]
         self.is_shared = [self._is_shared(c) for c in range(count)]
 
     def _first_choice(self) -> dict[int, int]:

@@ -24,7 +24,7 @@ from eqsat.rules._language import (
 )
 from eqsat.rules._predicates import is_not_constant, same_rank
 from eqsat.rules._resolve import Known
-from eqsat.rules._rule import REASSOCIATES, ROUNDING, Phase, RuleSet, predicate
+from eqsat.rules._rule import REASSOCIATES, ROUNDING, Phase, RuleSet, predicate, profit
 from eqsat.rules.convolution import Image, Kernel, conv
 from eqsat.rules.movement import VIEWS, full_permutation, int_tuple
 from eqsat.shapes import Shape
@@ -178,7 +178,30 @@ def products_with_same_left_factor_subtract(x: Rows, v: Columns, w: Columns) -> 
     return x @ v - x @ w, x @ (v - w)
 
 
-# A sum is only taken apart where one summand is a product itself: that one may associate.
+# With few rows it takes longer to write the sum of two matrices than to multiply by both.
+
+
+@profit
+def not_both_constant(v: Known, w: Known) -> bool:
+    """The sum is not known at compile time."""
+    return not (v.is_constant and w.is_constant)
+
+
+APART = (is_not_constant("x"), not_both_constant("v", "w"))
+
+
+@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, when=APART)
+def matrix_times_sum(x: Tensor, v: Columns, w: Columns) -> Sides:
+    return x @ (v + w), x @ v + x @ w
+
+
+@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, when=APART)
+def matrix_times_permuted_sum(x: Tensor, v: Columns, w: Columns, p: IntsAttr) -> Sides:
+    apart = x @ ops.permute_dims(v, axes=p) + x @ ops.permute_dims(w, axes=p)
+    return x @ ops.permute_dims(v + w, axes=p), apart
+
+
+# Elsewhere a sum is only taken apart where one summand is a product: that one may associate.
 
 
 @linearity.rule(source=BILINEAR, numerics=REASSOCIATES, when=[is_not_constant("x")])

@@ -309,23 +309,17 @@ def _three_parts(v: Known, w: Known) -> tuple[int, ...] | None:
     return first, first + second
 
 
-TWO_WEIGHTS = (is_not_constant("x"), is_constant("v"), is_constant("w"))
-THREE_WEIGHTS = (*TWO_WEIGHTS, is_constant("u"))
+SHARED = (is_not_constant("x"),)
 
 
-@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=TWO_WEIGHTS, ordered=("v", "w"))
+@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=SHARED, ordered=("v", "w"))
 def parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP) -> Sides:
     both = x @ ops.concat([v, w], axis=1)
     parts = ops.split(both, indices_or_sections=compute(_two_parts, v), axis=-1)
     return (x @ v, x @ w), (parts[0], parts[1])
 
 
-@merged_products.rule(
-    source=MERGE,
-    numerics=REASSOCIATES,
-    when=[*TWO_WEIGHTS, is_constant("a"), is_constant("b")],
-    ordered=("v", "w"),
-)
+@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=SHARED, ordered=("v", "w"))
 def parallel_linear_layers_merge(
     x: Rows, v: MatrixKN, w: MatrixKP, a: VectorN, b: VectorP
 ) -> Sides:
@@ -334,21 +328,14 @@ def parallel_linear_layers_merge(
     return (x @ v + a, x @ w + b), (parts[0], parts[1])
 
 
-@merged_products.rule(
-    source=MERGE, numerics=REASSOCIATES, when=THREE_WEIGHTS, ordered=("v", "w", "u")
-)
+@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=SHARED, ordered=("v", "w", "u"))
 def three_parallel_products_merge(x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ) -> Sides:
     all_three = x @ ops.concat([v, w, u], axis=1)
     parts = ops.split(all_three, indices_or_sections=compute(_three_parts, v, w), axis=-1)
     return (x @ v, x @ w, x @ u), (parts[0], parts[1], parts[2])
 
 
-@merged_products.rule(
-    source=MERGE,
-    numerics=REASSOCIATES,
-    when=[*THREE_WEIGHTS, is_constant("a"), is_constant("b"), is_constant("c")],
-    ordered=("v", "w", "u"),
-)
+@merged_products.rule(source=MERGE, numerics=REASSOCIATES, when=SHARED, ordered=("v", "w", "u"))
 def query_key_value_merge(
     x: Rows, v: MatrixKN, w: MatrixKP, u: MatrixKQ, a: VectorN, b: VectorP, c: VectorQ
 ) -> Sides:

@@ -65,8 +65,9 @@ def _ends_third(x: Known, sections: AttrValue, axis: AttrValue) -> Shape | None:
     return _begin(3, x, sections, axis)
 
 
-def _only_axis(axis: AttrValue) -> tuple[int, ...]:
-    return int_tuple(axis)
+# Counted from the front, so that slices of parts and slices of slices are spelled alike.
+def _only_axis(x: Known, axis: AttrValue) -> tuple[int, ...]:
+    return (int_tuple(axis)[0] % x.ndim,)
 
 
 @splits.rule(source=PARTS)
@@ -74,7 +75,7 @@ def first_part_is_slice(x: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
     begin, end = compute(_begins_first, x, i, k), compute(_begins_second, x, i, k)
     return (
         ops.split(x, indices_or_sections=i, axis=k)[0],
-        ops.strided_slice(x, axes=compute(_only_axis, k), begin=begin, end=end),
+        ops.strided_slice(x, axes=compute(_only_axis, x, k), begin=begin, end=end),
     )
 
 
@@ -83,7 +84,7 @@ def second_part_is_slice(x: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
     begin, end = compute(_begins_second, x, i, k), compute(_begins_third, x, i, k)
     return (
         ops.split(x, indices_or_sections=i, axis=k)[1],
-        ops.strided_slice(x, axes=compute(_only_axis, k), begin=begin, end=end),
+        ops.strided_slice(x, axes=compute(_only_axis, x, k), begin=begin, end=end),
     )
 
 
@@ -92,7 +93,7 @@ def third_part_is_slice(x: Tensor, i: SectionsAttr, k: IntAttr) -> Sides:
     begin, end = compute(_begins_third, x, i, k), compute(_ends_third, x, i, k)
     return (
         ops.split(x, indices_or_sections=i, axis=k)[2],
-        ops.strided_slice(x, axes=compute(_only_axis, k), begin=begin, end=end),
+        ops.strided_slice(x, axes=compute(_only_axis, x, k), begin=begin, end=end),
     )
 
 

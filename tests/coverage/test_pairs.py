@@ -12,12 +12,17 @@ import pytest
 import eqsat
 from eqsat.ir import IRModule, TensorType, TupleType, Type, interpret, type_symbols
 from eqsat.shapes import evaluate
-from tests.coverage import _inductor_pairs, _tvm_pairs, _tvm_passes
+from tests.coverage import _inductor_pairs, _tvm_pairs, _tvm_passes, _tvm_products
 from tests.coverage._rows import Row, assert_same_numbers, optimized, priced_as_given
 from tests.coverage._tvm_pairs import Pair
 from tests.coverage._tvm_passes import MODULES, ModulePair
 
-PAIRS = (*_tvm_pairs.PAIRS, *_tvm_passes.PAIRS, *_inductor_pairs.PAIRS)
+PAIRS = (
+    *_tvm_pairs.PAIRS,
+    *_tvm_passes.PAIRS,
+    *_tvm_products.PAIRS,
+    *_inductor_pairs.PAIRS,
+)
 SLACK = 1e-9
 
 
