@@ -32,6 +32,7 @@ from eqsat.shapes import Shape
 linearity = RuleSet("linearity", Phase.EXPLORE)
 
 Scalar = Annotated[Pattern, tensor("")]
+Matrix = Annotated[Pattern, tensor("n k")]
 Rows = Annotated[Pattern, tensor("... m k")]
 Columns = Annotated[Pattern, tensor("... k n")]
 Inner = Annotated[Pattern, tensor("... m j")]
@@ -196,7 +197,7 @@ def matrix_times_sum(x: Tensor, v: Columns, w: Columns) -> Sides:
 
 
 @linearity.rule(source=BILINEAR, numerics=REASSOCIATES, when=APART)
-def matrix_times_permuted_sum(x: Tensor, v: Columns, w: Columns, p: IntsAttr) -> Sides:
+def matrix_times_permuted_sum(x: Tensor, v: Matrix, w: Matrix, p: IntsAttr) -> Sides:
     apart = x @ ops.permute_dims(v, axes=p) + x @ ops.permute_dims(w, axes=p)
     return x @ ops.permute_dims(v + w, axes=p), apart
 
