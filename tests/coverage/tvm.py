@@ -177,10 +177,10 @@ ROWS: tuple[Row, ...] = (
         "ConvertLayout: an image permuted",
         ("convolution_of_permuted_image", "permuted_convolution"),
         program(
-            "h = nn.conv2d(permute_dims(x, axes=(0, 3, 1, 2)), w, padding=1)\n"
+            "h = nn.conv2d(permute_dims(x, axes=(0, 3, 1, 2)), w)\n"
             "permute_dims(nn.relu(h), axes=(0, 2, 3, 1))",
             x="1 28 28 32",
-            w="= 32 32 3 3",
+            w="= 32 32 1 1",
         ),
     ),
     _row(
