@@ -16,8 +16,16 @@ from eqsat.backends._values import (
     mangled,
     type_of,
 )
+from eqsat.backends._vector_math import f64_literal
 from eqsat.ir.tir import COMPARISONS
 from eqsat.shapes import bits
+
+_NAN = f64_literal(math.nan)
+
+
+def _is_number(v: Value) -> bool:
+    """Return whether a float is known to be no NaN: it is a literal, and another one."""
+    return not v.text.startswith("%") and _NAN not in v.text
 
 
 class Operators(Registers, ABC):
@@ -72,13 +80,13 @@ class Operators(Registers, ABC):
     def _float_extremum(self, compare: str, a: Value, b: Value, lanes: int) -> str:
         held, mask = type_of(a.dtype, lanes), type_of("bool", lanes)
         # The second side is what an unordered comparison takes, so a literal goes first: nan stays.
-        if not b.text.startswith("%"):
+        if _is_number(b):
             a, b = b, a
         if a.text == self.splat(self.literal(math.nan, a.dtype), lanes).text:
             return a.text
         chosen = self.emit(f"fcmp {compare} {held} {a.text}, {b.text}")
         text = self.emit(f"select {mask} {chosen}, {held} {a.text}, {held} {b.text}")
-        if not a.text.startswith("%"):
+        if _is_number(a):
             return text
         is_nan = self.emit(f"fcmp uno {held} {a.text}, {a.text}")
         return self.emit(f"select {mask} {is_nan}, {held} {a.text}, {held} {text}")

@@ -6,6 +6,7 @@ dense sample of the range on a CPU with fused multiply-add (tests/backends/test_
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 
@@ -40,7 +41,8 @@ def f32_literal(value: float) -> str:
 
 
 def f64_literal(value: float) -> str:
-    """Return a double constant as LLVM writes it."""
+    """Return a double constant as LLVM writes it; every NaN is the same one."""
+    value = math.nan if value != value else value
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 

@@ -33,7 +33,7 @@ class Numerics(Enum):
 
     EXACT = auto()  # bit-equal (integer, boolean and data-moving operators; + - * / sqrt on floats)
     ROUNDING = auto()  # a transcendental with a stated ulp bound
-    REASSOCIATING = auto()  # sums in another order
+    REASSOCIATING = auto()  # sums in another order, as long as no float32 or wider value overflows
     APPROXIMATE = auto()  # within a bound that a rule states; no operator is
 
 

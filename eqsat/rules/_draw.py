@@ -85,7 +85,7 @@ def held_by(value: float, dtype: str) -> float:
         return float(bool(value))
     if is_float(dtype):
         return value
-    if value != int(value):
+    if value % 1 != 0:
         return 2.0
     return min(max(value, float(min_value(dtype))), float(max_value(dtype)))
 

@@ -83,7 +83,7 @@ def arithmetic_of(
         if used & ORDERED_BY_LIBRARY:
             return (Arithmetic.DYADIC,)
         return (Arithmetic.DYADIC, Arithmetic.SIGNIFICANDS, Arithmetic.SPECIAL)
-    dyadic = all(n * 64 == int(n * 64) for n in bindings.numbers.values())
+    dyadic = all(n * 64 % 1 == 0 for n in bindings.numbers.values())
     narrow = not dtypes.isdisjoint(("float16", "bfloat16"))  # few digits: no sum is exact
     if used <= POLYNOMIAL and dyadic and not narrow:
         return (Arithmetic.DYADIC,)

@@ -28,6 +28,12 @@ _PHASES = {
     Phase.MERGE: "runs once",
     Phase.NORMAL_FORM: "decided by a normal form, without search",
 }
+_CONTRACT = (
+    "*Bit-equal* rules hold for NaN, infinities and the ends of integers; zeros of either sign",
+    "count as equal. Rules that *sum in another order* or *round differently* take it for granted",
+    "that no value of float32, bfloat16 or float64 on the way leaves the range of its dtype; that",
+    "of float16 is so narrow that scales and quotients stay where they are.",
+)
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 
 
@@ -36,6 +42,7 @@ def rules_markdown(rule_sets: Iterable[RuleSet] = SHIPPED_RULE_SETS) -> str:
     sets = list(rule_sets)
     lines = ["# Rules", "", f"{sum(len(s.rules) for s in sets)} rules. Each was compared with both"]
     lines[-1] += " sides evaluated on small adversarial instances; the count is given with it."
+    lines += ["", *_CONTRACT]
     for rule_set in sets:
         certificates = read_certificates(rule_set)
         when = _PHASES[rule_set.phase].capitalize()

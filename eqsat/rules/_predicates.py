@@ -5,7 +5,7 @@ from __future__ import annotations
 from eqsat.ir import AttrValue
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import predicate, profit
-from eqsat.shapes import Equal, Proof, Shape, equal_shapes, is_float
+from eqsat.shapes import Equal, Proof, Shape, equal_shapes, is_float, max_value
 
 
 @profit
@@ -54,6 +54,48 @@ def same_dtype(x: Known, y: Known) -> bool:
 def is_floating(x: Known) -> bool:
     """The dtype is a floating-point one."""
     return is_float(x.dtype)
+
+
+# --- ranges: real numbers have none -----------------------------------------------------------
+
+
+@profit
+def has_wide_range(x: Known) -> bool:
+    """The dtype is not float16, where a product or sum that is scaled later may not be finite."""
+    return x.dtype != "float16"
+
+
+def _is_ordinary(number: float, dtype: str) -> bool:
+    """Return whether the dtype holds the number with all its digits; zero is held."""
+    largest = max_value(dtype)
+    return number == 0 or 4 / largest <= abs(number) <= largest  # 4 / largest: the least normal
+
+
+@profit
+def product_is_ordinary(b: Known, c: Known) -> bool:
+    """The product of two constants neither overflows nor loses digits.
+
+    Where they are no single numbers, this is taken for granted of all dtypes but float16.
+    """
+    if not is_float(b.dtype):
+        return True
+    if b.number is None or c.number is None:
+        return b.dtype != "float16"
+    return _is_ordinary(b.number * c.number, b.dtype)
+
+
+@profit
+def reciprocal_is_ordinary(c: Known) -> bool:
+    """The reciprocal of a constant neither overflows nor loses digits.
+
+    Where it is no single number, this is taken for granted of all dtypes but float16.
+    """
+    if c.number is None:
+        return c.dtype != "float16"
+    return c.number != 0 and _is_ordinary(1 / c.number, c.dtype)
+
+
+# --- elements and attributes ------------------------------------------------------------------
 
 
 @predicate

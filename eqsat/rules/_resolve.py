@@ -52,6 +52,7 @@ from eqsat.shapes import (
     is_bool,
     is_float,
     is_int,
+    machine_epsilon,
     max_value,
     min_value,
     numpy_dtype,
@@ -157,7 +158,7 @@ Built = BuiltVar | BuiltNumber | BuiltOp | BuiltField
 
 
 class NotApplicableError(Exception):
-    """A computed value says that the rule does not apply."""
+    """What a condition or a computed value needs is not there: the rule does not apply."""
 
 
 def resolve(
@@ -192,7 +193,7 @@ def condition_holds(fn: object, arguments: tuple[object, ...], bindings: Binding
     values = [bindings.value(a) if isinstance(a, str) else a for a in arguments]
     try:
         return bool(fn(*values))
-    except EqsatError:
+    except (NotApplicableError, EqsatError):
         return False
 
 
@@ -297,9 +298,12 @@ def _build(term: Term, bindings: Bindings, dtype: str) -> Built:
 
 
 def _representable(number: float, dtype: str) -> bool:
+    """Return whether the dtype holds the number, a float one to a few units in the last place."""
     if is_float(dtype):
-        return True
-    return number == int(number) and min_value(dtype) <= number <= max_value(dtype)
+        with np.errstate(over="ignore"):
+            error = abs(float(np.asarray(number, numpy_dtype(dtype))) - number)
+        return not error > 4 * machine_epsilon(dtype) * abs(number)  # of infinity it is NaN
+    return number % 1 == 0 and min_value(dtype) <= number <= max_value(dtype)
 
 
 def _build_op(term: OpTerm, bindings: Bindings) -> BuiltOp:

@@ -79,7 +79,8 @@ class Phase(Enum):
 class Condition:
     """One conjunct of a rule's guard: `fn` over variables (strings in `arguments`) and literals.
 
-    `is_profit` marks a condition that only keeps programs small: without it the rule is still true.
+    `is_profit` marks a condition that only keeps programs small, or values in the range of their
+    dtype: without it the rule is still true of ordinary numbers.
     """
 
     fn: Callable[..., bool]
@@ -105,7 +106,7 @@ def predicate(fn: Callable[..., bool]) -> Callable[..., Condition]:
 
 
 def profit(fn: Callable[..., bool]) -> Callable[..., Condition]:
-    """Make a named predicate that only says where a rule pays."""
+    """Make a named predicate that only says where a rule pays, or that values stay in range."""
     return lambda *arguments: Condition(fn, arguments, is_profit=True)
 
 

@@ -21,7 +21,13 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._predicates import is_constant, is_not_constant
+from eqsat.rules._predicates import (
+    has_wide_range,
+    is_constant,
+    is_not_constant,
+    product_is_ordinary,
+    reciprocal_is_ordinary,
+)
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import (
     REASSOCIATES,
@@ -322,13 +328,19 @@ def constant_summands_join(x: Tensor, b: Tensor, c: Tensor) -> Sides:
     return (x + b) + c, x + (b + c)
 
 
-@constants.rule(source=GATHER, numerics=REASSOCIATES, when=[is_constant("b"), is_constant("c")])
+@constants.rule(
+    source=GATHER,
+    numerics=REASSOCIATES,
+    when=[is_constant("b"), is_constant("c"), product_is_ordinary("b", "c")],
+)
 def constant_factors_join(x: Tensor, b: Tensor, c: Tensor) -> Sides:
     return (x * b) * c, x * (b * c)
 
 
 @constants.rule(
-    source=GATHER, numerics=REASSOCIATES, when=[is_not_constant("x"), is_not_constant("y")]
+    source=GATHER,
+    numerics=REASSOCIATES,
+    when=[is_not_constant("x"), is_not_constant("y"), has_wide_range("x")],
 )
 def number_leaves_product(x: Tensor, y: Tensor, c: Number) -> Sides:
     return (x * c) * y, (x * y) * c
@@ -347,13 +359,18 @@ def negative_times_constant(x: Tensor, c: Tensor) -> Sides:
 @constants.rule(
     source="distributive law",
     numerics=REASSOCIATES,
-    when=[is_constant("b"), is_constant("c"), is_not_constant("x")],
+    when=[
+        *(is_constant("b"), is_constant("c"), is_not_constant("x")),
+        *(has_wide_range("x"), product_is_ordinary("b", "c")),
+    ],
 )
 def constant_factor_over_shift(x: Tensor, b: Tensor, c: Tensor) -> Sides:
     return (x + b) * c, x * c + b * c
 
 
-@constants.rule(source=GATHER, numerics=REASSOCIATES, when=[is_not_constant("x")])
+@constants.rule(
+    source=GATHER, numerics=REASSOCIATES, when=[is_not_constant("x"), has_wide_range("x")]
+)
 def number_leaves_cube(x: Tensor, c: Number) -> Sides:
     return ((x * c) * x) * x, (ops.square(x) * x) * c
 
@@ -361,7 +378,7 @@ def number_leaves_cube(x: Tensor, c: Number) -> Sides:
 @constants.rule(
     source="x / c = x * (1 / c) to one ulp",
     numerics=ROUNDING,
-    when=[is_constant("c"), is_not_constant("x")],
+    when=[is_constant("c"), is_not_constant("x"), reciprocal_is_ordinary("c")],
 )
 def divide_by_constant(x: Float, c: Float) -> Sides:
     return x / c, x * (1 / c)

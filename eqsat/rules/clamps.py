@@ -85,7 +85,7 @@ def in_order(low: Known, high: Known) -> bool:
 def _bound(c: Known) -> float | None:
     if c.number is None:
         return None
-    return int(c.number) if c.number == int(c.number) else c.number
+    return int(c.number) if c.number % 1 == 0 else c.number  # neither for infinity nor NaN
 
 
 @clamps.rule(source=LATTICE, when=[in_order("a", "b"), types_agree])

@@ -163,30 +163,31 @@ def is_one_along(x: Known, axis: AttrValue) -> bool:
 
 
 def _width_behind(x: Known, s: Shape, axis: AttrValue) -> tuple[int, ...] | None:
-    (k,) = int_tuple(axis)
-    width = s[k % x.ndim]
+    k = int_tuple(axis)[0] % x.ndim
+    width = s[k]
     if not isinstance(width, int):
         return None
-    return tuple(w for a in range(x.ndim) for w in (0, width if a == k % x.ndim else 0))
+    return tuple(w for a in range(x.ndim) for w in (0, width if a == k else 0))
 
 
 def _width_in_front(x: Known, s: Shape, axis: AttrValue) -> tuple[int, ...] | None:
-    (k,) = int_tuple(axis)
-    width = s[k % x.ndim]
+    k = int_tuple(axis)[0] % x.ndim
+    width = s[k]
     if not isinstance(width, int):
         return None
-    return tuple(w for a in range(x.ndim) for w in (width if a == k % x.ndim else 0, 0))
+    return tuple(w for a in range(x.ndim) for w in (width if a == k else 0, 0))
 
 
-def _number(c: Known) -> float | None:
-    return c.number
+def _fill(c: Known) -> float | None:
+    """Return the number as `pad` takes it: a float, which not every int64 is."""
+    return c.number if c.number is not None and float(c.number) == c.number else None
 
 
 @cuts.rule(source=CONCAT)
 def concat_with_number_behind_is_pad(x: Tensor, s: Dims, c: Number, k: IntAttr) -> Sides:
     return (
         ops.concat([x, ops.full(s, c)], axis=k),
-        ops.nn.pad(x, pad_width=compute(_width_behind, x, s, k), pad_value=compute(_number, c)),
+        ops.nn.pad(x, pad_width=compute(_width_behind, x, s, k), pad_value=compute(_fill, c)),
     )
 
 
@@ -194,7 +195,7 @@ def concat_with_number_behind_is_pad(x: Tensor, s: Dims, c: Number, k: IntAttr) 
 def concat_with_number_in_front_is_pad(x: Tensor, s: Dims, c: Number, k: IntAttr) -> Sides:
     return (
         ops.concat([ops.full(s, c), x], axis=k),
-        ops.nn.pad(x, pad_width=compute(_width_in_front, x, s, k), pad_value=compute(_number, c)),
+        ops.nn.pad(x, pad_width=compute(_width_in_front, x, s, k), pad_value=compute(_fill, c)),
     )
 
 

@@ -22,7 +22,7 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._predicates import is_not_constant, same_rank
+from eqsat.rules._predicates import has_wide_range, is_not_constant, same_rank
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import REASSOCIATES, ROUNDING, Phase, RuleSet, predicate, profit
 from eqsat.rules.convolution import Image, Kernel, conv
@@ -51,12 +51,22 @@ AVERAGE = "an average is linear"
 # --- scalars --------------------------------------------------------------------------------
 
 
-@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True, when=[is_not_constant("s")])
+@linearity.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    both_ways=True,
+    when=[is_not_constant("s"), has_wide_range("x")],
+)
 def scalar_of_left_factor(x: Tensor, y: Tensor, s: Scalar) -> Sides:
     return (x * s) @ y, (x @ y) * s
 
 
-@linearity.rule(source=BILINEAR, numerics=REASSOCIATES, both_ways=True, when=[is_not_constant("s")])
+@linearity.rule(
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    both_ways=True,
+    when=[is_not_constant("s"), has_wide_range("x")],
+)
 def scalar_of_right_factor(x: Tensor, y: Tensor, s: Scalar) -> Sides:
     return x @ (y * s), (x @ y) * s
 
@@ -66,14 +76,18 @@ def scalar_of_concat(x: Tensor, y: Tensor, s: Scalar, k: IntAttr) -> Sides:
     return ops.concat([x * s, y * s], axis=k), ops.concat([x, y], axis=k) * s
 
 
-@linearity.rule(source=CONVOLUTION, numerics=REASSOCIATES, both_ways=True)
+@linearity.rule(
+    source=CONVOLUTION, numerics=REASSOCIATES, both_ways=True, when=[has_wide_range("x")]
+)
 def scalar_of_image(
     x: Image, w: Kernel, c: Scalar, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, out: StrAttr
 ) -> Sides:
     return conv(x * c, w, s, p, d, g, out), conv(x, w, s, p, d, g, out) * c
 
 
-@linearity.rule(source=CONVOLUTION, numerics=REASSOCIATES, both_ways=True)
+@linearity.rule(
+    source=CONVOLUTION, numerics=REASSOCIATES, both_ways=True, when=[has_wide_range("x")]
+)
 def scalar_of_kernel(
     x: Image, w: Kernel, c: Scalar, s: IntsAttr, p: IntsAttr, d: IntsAttr, g: IntAttr, out: StrAttr
 ) -> Sides:

@@ -20,7 +20,7 @@ from eqsat.rules._language import (
     ops,
 )
 from eqsat.rules._predicates import is_constant, same_rank
-from eqsat.rules._resolve import Known
+from eqsat.rules._resolve import Known, NotApplicableError
 from eqsat.rules._rule import (
     Phase,
     RuleSet,
@@ -47,10 +47,15 @@ BROADCAST = "pointwise operators broadcast by themselves"
 
 
 def int_tuple(value: AttrValue) -> tuple[int, ...]:
-    """Return an attribute of kind "int" or "ints" as integers."""
+    """Return an attribute of kind "int" or "ints" as integers.
+
+    Raises:
+        NotApplicableError: the attribute is None, and the rule needs its value.
+    """
     if isinstance(value, int):
         return (value,)
-    assert isinstance(value, tuple)
+    if not isinstance(value, tuple):
+        raise NotApplicableError
     return tuple(v for v in value if isinstance(v, int))
 
 

@@ -23,7 +23,7 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._predicates import is_constant, is_not_constant, rank_at_least
+from eqsat.rules._predicates import has_wide_range, is_constant, is_not_constant, rank_at_least
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import (
     REASSOCIATES,
@@ -132,14 +132,16 @@ def shift_of_rows_into_bias(x: Rows, w: MatrixKN, b: VectorK) -> Sides:
     source=BILINEAR,
     numerics=REASSOCIATES,
     both_ways=True,
-    when=[rank_at_least("x", 2), rank_at_least("y", 2)],
+    when=[rank_at_least("x", 2), rank_at_least("y", 2), has_wide_range("x")],
 )
 def scale_commutes_with_product(x: Tensor, y: Tensor, c: Number) -> Sides:
     return (x * c) @ y, (x @ y) * c
 
 
 @products.rule(
-    source=BILINEAR, numerics=REASSOCIATES, when=[rank_at_least("x", 2), rank_at_least("y", 2)]
+    source=BILINEAR,
+    numerics=REASSOCIATES,
+    when=[rank_at_least("x", 2), rank_at_least("y", 2), has_wide_range("x")],
 )
 def scale_of_right_operand_leaves_product(x: Tensor, y: Tensor, c: Number) -> Sides:
     return x @ (y * c), (x @ y) * c

@@ -17,7 +17,14 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
-from eqsat.rules._predicates import dims_of, dtype_of, is_constant, is_not_constant
+from eqsat.rules._predicates import (
+    dims_of,
+    dtype_of,
+    has_wide_range,
+    is_constant,
+    is_not_constant,
+    product_is_ordinary,
+)
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import REASSOCIATES, ROUNDING, Phase, RuleSet, predicate, types_agree
 from eqsat.shapes import is_int, max_value
@@ -35,12 +42,12 @@ WRAPPING = "integers modulo a power of two are a ring"
 # --- quotients ------------------------------------------------------------------------------
 
 
-@quotients.rule(source=FRACTIONS, numerics=REASSOCIATES)
+@quotients.rule(source=FRACTIONS, numerics=REASSOCIATES, when=[has_wide_range("x")])
 def divide_by_quotient(x: Float, y: Float, z: Float) -> Sides:
     return x / (y / z), (x * z) / y
 
 
-@quotients.rule(source=FRACTIONS, numerics=REASSOCIATES)
+@quotients.rule(source=FRACTIONS, numerics=REASSOCIATES, when=[product_is_ordinary("y", "z")])
 def divide_quotient(x: Float, y: Float, z: Float) -> Sides:
     return (x / y) / z, x / (y * z)
 
@@ -132,7 +139,7 @@ def product_of_negatives(x: Tensor, y: Tensor) -> Sides:
 @quotients.rule(
     source="distributive law",
     numerics=REASSOCIATES,
-    when=[is_not_constant("x"), is_not_constant("y")],
+    when=[is_not_constant("x"), is_not_constant("y"), has_wide_range("x")],
 )
 def common_factor_leaves_sum(x: Tensor, y: Tensor, z: Tensor) -> Sides:
     return x * z + y * z, (x + y) * z

@@ -22,6 +22,7 @@ from eqsat.rules._language import (
     ops,
     tensor,
 )
+from eqsat.rules._predicates import has_wide_range
 from eqsat.rules._resolve import Known
 from eqsat.rules._rule import (
     REASSOCIATES,
@@ -115,7 +116,7 @@ def counts_elements(x: Known, axes: AttrValue, c: Known) -> bool:
     """Whether c is the number of elements that are summed."""
     count = product(tuple(x.dims[a] for a in reduced_axes(x, axes)))
     number = c.number
-    return number is not None and number == int(number) and x.proves(Equal(count, int(number)))
+    return number is not None and number % 1 == 0 and x.proves(Equal(count, int(number)))
 
 
 @reductions.rule(
@@ -302,7 +303,9 @@ def average_pool_of_all_is_mean(
     return pooled, ops.mean(x, axis=(2, 3), keepdims=True)
 
 
-@reductions.rule(source="distributive law", numerics=REASSOCIATES, when=[types_agree])
+@reductions.rule(
+    source="distributive law", numerics=REASSOCIATES, when=[types_agree, has_wide_range("x")]
+)
 def sum_of_scaled(x: Tensor, a: IntsAttr, k: BoolAttr, c: Number) -> Sides:
     return ops.sum(x * c, axis=a, keepdims=k), ops.sum(x, axis=a, keepdims=k) * c
 

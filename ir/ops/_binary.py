@@ -21,8 +21,8 @@ from eqsat.ir.ops._common import (
     call,
     cast_to,
     elementwise,
-    float_attr,
     maximum,
+    number_attr,
     pointwise,
     require_bool,
     require_value,
@@ -154,9 +154,10 @@ def truncating_divide(a: Array, b: Array) -> Array:
     """Return `a / b`; integers round towards zero, and x / 0 is 0 as nothing better is defined."""
     if is_float(a.dtype.name):
         return a / b
-    quotient = np.abs(a) // np.where(b == 0, 1, np.abs(b))
-    signed = np.where((a < 0) != (b < 0), -quotient, quotient)
-    return np.where(b == 0, 0, signed).astype(a.dtype)
+    divisor = np.where(b == 0, 1, b)
+    floor = np.floor_divide(a, divisor)  # not of magnitudes: the least integer has none
+    is_below = (floor < 0) & (floor * divisor != a)
+    return np.where(b == 0, 0, floor + is_below).astype(a.dtype)
 
 
 def _floor_divide(a: Array, b: Array) -> Array:
@@ -315,7 +316,7 @@ FMA = OpDef(
 def _infer_masked_fill(types: Sequence[Type], attrs: Attrs) -> Type:
     x, mask = tensor_type(types[0], "x"), tensor_type(types[1], "mask")
     require_bool(mask, "mask")
-    require_value(x.dtype, float_attr(attrs, "value"), "masked_fill: the value")
+    require_value(x.dtype, number_attr(attrs, "value"), "masked_fill: the value")
     return TensorType(broadcast_types(x, mask), x.dtype, x.vdevice)
 
 
@@ -324,7 +325,7 @@ def _masked_fill(x: Array, mask: Array, *, value: float) -> Array:
 
 
 def _masked_fill_body(attrs: Attrs, x: PrimExpr, mask: PrimExpr) -> PrimExpr:
-    return Select(mask, const(float_attr(attrs, "value"), x.dtype), x)
+    return Select(mask, const(number_attr(attrs, "value"), x.dtype), x)
 
 
 MASKED_FILL = OpDef(

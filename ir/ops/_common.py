@@ -248,12 +248,17 @@ def str_attr(attrs: Attrs, name: str, *choices: str) -> str:
     return value
 
 
-def float_attr(attrs: Attrs, name: str) -> float:
-    """Return a number attribute as a float."""
+def number_attr(attrs: Attrs, name: str) -> float:
+    """Return a number attribute; an int stays one, for not every int64 is a float."""
     value = attrs[name]
     if not isinstance(value, (int, float)):
         raise TypeCheckError(f"attribute {name} must be a number, got {value!r}")
-    return float(value)
+    return value
+
+
+def float_attr(attrs: Attrs, name: str) -> float:
+    """Return a number attribute as a float."""
+    return float(number_attr(attrs, name))
 
 
 def ints(value: AttrValue, count: int | None = None, name: str = "attribute") -> tuple[int, ...]:

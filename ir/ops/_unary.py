@@ -22,9 +22,9 @@ from eqsat.ir.ops._common import (
     call,
     down,
     elementwise,
-    float_attr,
     maximum,
     minimum,
+    number_attr,
     out_dtype,
     pointwise,
     tensor_type,
@@ -180,7 +180,7 @@ def _bound(value: float, dtype: str) -> float:
 
 
 def _clip_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
-    low, high = (_bound(float_attr(attrs, name), out_dtype(out)) for name in ("min", "max"))
+    low, high = (_bound(number_attr(attrs, name), out_dtype(out)) for name in ("min", "max"))
 
     def body(attrs: Attrs, x: PrimExpr) -> PrimExpr:
         return maximum(minimum(x, const(high, x.dtype)), const(low, x.dtype))
@@ -189,7 +189,7 @@ def _clip_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Comput
 
 
 def _clip_reference(x: Array, *, min: float, max: float) -> Array:  # the attributes' names
-    low, high = (_bound(float(v), x.dtype.name) for v in (min, max))
+    low, high = (_bound(v, x.dtype.name) for v in (min, max))
     wide = up(x)
     return down(np.maximum(np.minimum(wide, wide.dtype.type(high)), wide.dtype.type(low)), x)
 
