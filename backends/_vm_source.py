@@ -281,7 +281,8 @@ class _Writer:
             case MakeShape(dims):
                 self._line(f"r{one.result} = ({''.join(f'{self._dim(d)}, ' for d in dims)})")
             case MakeScalar(dim):
-                self._line(f"r{one.result} = {self._dim(dim)}")
+                value = f"bool({self._dim(dim)})" if one.is_condition else self._dim(dim)
+                self._line(f"r{one.result} = {value}")
             case Require():
                 self._line(f"require({self._named('i', one)}, symbols)")
             case DefineSymbol(name, value):

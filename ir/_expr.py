@@ -79,7 +79,10 @@ class ShapeExpr:
 
 @dataclass(eq=False, slots=True)
 class PrimValue:
-    """A scalar outside a tensor: a dim (int64) or a number of the given dtype."""
+    """A scalar outside a tensor: a dim (int64) or a number of the given dtype.
+
+    A bool over sizes is a dim that is 0 or 1.
+    """
 
     value: Dim | float
     dtype: str = "int64"

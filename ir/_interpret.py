@@ -155,9 +155,8 @@ class _Machine:
             case ShapeExpr(dims):
                 return tuple(evaluate(d, frame.symbols) for d in dims)
             case PrimValue(value, dtype):
-                if dtype == "bool":
-                    return bool(value)
-                return evaluate(value, frame.symbols) if isinstance(value, (int, SymDim)) else value
+                known = evaluate(value, frame.symbols) if isinstance(value, SymDim) else value
+                return bool(known) if dtype == "bool" else known
             case StringImm(value) | DataTypeImm(value):
                 return value
             case NullValue():

@@ -107,7 +107,7 @@ class Code:
                     number = bool(value) if dtype == "bool" else value
                     return self._constant((type(number).__name__, repr(number)), number)
                 r = self.new()
-                self.emit(MakeScalar(value, r))
+                self.emit(MakeScalar(value, r, is_condition=dtype == "bool"))
                 return r
             case StringImm(value) | DataTypeImm(value):
                 return self._constant(("text", value), value)

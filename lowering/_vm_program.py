@@ -171,10 +171,11 @@ class MakeShape:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MakeScalar:
-    """`result = dim`, with the symbols of the frame."""
+    """`result = dim`, with the symbols of the frame; a condition is 0 or 1 as a truth value."""
 
     dim: Dim
     result: int
+    is_condition: bool = False
     dead: Registers = ()
     where: str = ""
 

@@ -15,6 +15,7 @@ from eqsat.shapes._arith import (
 )
 from eqsat.shapes._assumptions import assume, assumptions
 from eqsat.shapes._dims import (
+    Atom,
     Dim,
     Shape,
     SymDim,
@@ -22,6 +23,7 @@ from eqsat.shapes._dims import (
     ceildiv,
     dim_max,
     dim_min,
+    interval,
     is_symbol_name,
     product,
     sym,
@@ -69,6 +71,7 @@ __all__ = [
     "DTYPES",
     "EXACT_IN_FLOAT32",
     "NO_FACTS",
+    "Atom",
     "Dim",
     "DimNode",
     "Divides",
@@ -103,6 +106,7 @@ __all__ = [
     "evaluate",
     "expand_dims",
     "has_infinity",
+    "interval",
     "is_bool",
     "is_dtype",
     "is_float",

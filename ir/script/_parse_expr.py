@@ -99,8 +99,8 @@ class ExprReader:
                 return self._subscript(node, span)
             case ast.Call():
                 return self._call(node, span)
-            case ast.BinOp() | ast.UnaryOp() if self._is_dim(node):
-                return PrimValue(self.types.dim(node), "int64", span)
+            case ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.BoolOp() if self._is_dim(node):
+                return self._of_sizes(node, span)
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _BINARY:
                 return self._operator(node, _BINARY[type(operator)], [left, right])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -193,6 +193,12 @@ class ExprReader:
                     pass
         return True
 
+    def _of_sizes(self, node: ast.expr, span: Span) -> PrimValue:
+        """Return the size, or the truth value, that an expression over sizes spells."""
+        if self.types.is_condition(node):
+            return PrimValue(self.types.condition(node), "bool", span)
+        return PrimValue(self.types.dim(node), "int64", span)
+
     def _is_module(self, node: ast.expr) -> bool:
         if not isinstance(node, ast.Name):
             return False
@@ -278,7 +284,7 @@ class ExprReader:
 
     def _prim_call(self, node: ast.Call, name: str, span: Span) -> Expr:
         if self._is_dim(node) and not is_dtype(name):
-            return PrimValue(self.types.dim(node), "int64", span)
+            return self._of_sizes(node, span)
         if not is_dtype(name):
             raise self.source.error(node, f"{ast.unparse(node.func)} is not a Relax function")
         if name == "int64" and self._is_dim(node):
@@ -324,7 +330,7 @@ class ExprReader:
 
     def _prim_value(self, node: ast.expr, span: Span) -> Expr:
         if not isinstance(node, ast.Constant) and self._is_dim(node):
-            return PrimValue(self.types.dim(node), "int64", span)
+            return self._of_sizes(node, span)
         value = self.value(node)
         if not isinstance(value, PrimValue):
             raise self.source.error(node, f"{ast.unparse(node)} is not a scalar")

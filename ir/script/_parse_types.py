@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import reduce
 from itertools import count
 
 from eqsat.ir._expr import Var
@@ -21,6 +22,7 @@ from eqsat.ir._types import (
     UnknownShape,
     full_vdevice,
 )
+from eqsat.ir.script._conditions import compare
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
     bind,
@@ -55,6 +57,7 @@ _FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
     "T.floormod": lambda a, b: a % b,
     "T.ceildiv": ceildiv,
 }
+_CONDITIONS = ("T.And", "T.Or", "T.Not")
 _RENAMED = {"e4m3_float8": "float8_e4m3fn", "e5m2_float8": "float8_e5m2"}
 """Dtypes by their names up to 0.19."""
 _INTEGERS = ("T.int64", "T.int32", "R.prim_value", "T.IntImm")
@@ -265,6 +268,37 @@ class TypeReader:
             return self._dim(node)
         except EqsatError as error:
             raise self.source.locate(error, node) from None
+
+    def is_condition(self, node: ast.expr) -> bool:
+        """Say whether `node` has the form of a truth value over sizes."""
+        is_call = callee(node) in _CONDITIONS
+        is_not = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        return is_call or is_not or isinstance(node, (ast.Compare, ast.BoolOp))
+
+    def condition(self, node: ast.expr) -> Dim:
+        """Return the dim that is 1 where the condition holds and 0 where not.
+
+        Raises:
+            ParseError: it is no condition over known sizes.
+        """
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                found = compare(op, self.dim(left), self.dim(right))
+                if found is not None:
+                    return self._bounded(node, found)
+            case ast.BoolOp(op=op, values=values):
+                merge = dim_min if isinstance(op, ast.And) else dim_max
+                return self._bounded(node, reduce(merge, map(self.condition, values)))
+            case ast.UnaryOp(op=ast.Not(), operand=a):
+                return 1 - self.condition(a)
+            case ast.Call(args=[a], keywords=[]) if callee(node) == "T.Not":
+                return 1 - self.condition(a)
+            case ast.Call(args=[a, b], keywords=[]) if callee(node) in ("T.And", "T.Or"):
+                merge = dim_min if callee(node) == "T.And" else dim_max
+                return self._bounded(node, merge(self.condition(a), self.condition(b)))
+            case _:
+                pass
+        raise self.source.error(node, f"{ast.unparse(node)} is no condition over sizes")
 
     def _declare(self, tree: ast.expr) -> None:
         for n in ast.walk(tree):

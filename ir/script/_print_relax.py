@@ -33,6 +33,7 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._types import PrimType, TupleType
+from eqsat.ir.script._conditions import condition_text
 from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.ir.script._metadata import CONSTANTS
 from eqsat.ir.script._names import Names, legal
@@ -257,6 +258,8 @@ class RelaxPrinter:
         if isinstance(e.value, float):
             spelled = repr(e.value) if math.isfinite(e.value) else f'"{e.value}"'
             return self._scalar(f"T.{e.dtype}({spelled})")
+        if e.dtype == "bool" and not isinstance(e.value, int):
+            return f"R.prim_value({condition_text(e.value, self._types.dim)})"
         text = self._types.dim(e.value)
         if e.dtype == "int64":
             return f"R.prim_value({text})"

@@ -38,6 +38,7 @@ from eqsat.ir import (
     tir,
 )
 from eqsat.ir._interpret_tir import run_primfunc
+from eqsat.ir.script import parse_module
 from eqsat.shapes import sym
 
 N, M = sym("n"), sym("m")
@@ -267,3 +268,23 @@ def test_evaluate_te_rejects_reads_out_of_bounds() -> None:
         "guarded", (4,), lambda i: tir.select(i < 3, x[i + 1], tir.FloatImm(0.0), lazy=True)
     )
     assert evaluate_te([guarded], {x: _x(4)}, {})[0].tolist() == [1, 2, 3, 0]
+
+
+def test_conditions_over_sizes_choose_branches() -> None:
+    module = parse_module("""
+@R.function
+def main(a: R.Tensor(("n", "m"), "float32")):
+    n = T.int64()
+    m = T.int64()
+    t = R.prim_value(n > m)
+    if n % 3 == 0:
+        b = R.add(a, a)
+    else:
+        b = R.multiply(a, a)
+    return (b, t)
+""")
+    for n, m in ((3, 2), (2, 2), (6, 7)):
+        a = np.full((n, m), 5, np.float32)
+        b, t = interpret(module, a)
+        assert np.all(b == (10 if n % 3 == 0 else 25))
+        assert t is (n > m)
