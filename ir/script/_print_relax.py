@@ -140,6 +140,8 @@ class RelaxPrinter:
         if self._dialect.wraps_scalars:
             return f'{self._define(p)}: R.Prim(value="{symbol}")'
         self._vars[p] = symbol
+        # From here on the name stands bare: in quotes it is a new symbol to TVM.
+        self._types = self._types.knowing(p.name)
         return f"{symbol}: {ty}"
 
     def _local_function(self, function: Function, name: str, depth: int) -> None:

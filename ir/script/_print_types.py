@@ -44,6 +44,10 @@ class TypePrinter:
         inner._outer = frozenset(outer)
         return inner
 
+    def knowing(self, symbol: str) -> TypePrinter:
+        """Return the printer for what follows the parameter that is `symbol`."""
+        return self.inside(self._outer | {symbol}, {})
+
     def dim(self, d: Dim, *, quoted: bool = False) -> str:
         """Return a dim; in a signature one with new symbols stands in quotes."""
         if isinstance(d, int):
