@@ -73,8 +73,9 @@ KEPT_OTHERWISE = {
     "closures", "call_with_prims", "shape_variable_in_type", "typevar_declarations",
     "symbol_in_attributes", "unannotated_function_result_of_global",
 }  # fmt: skip
-TVM_LOSES = {"types_all", "views_by_bound_words"}
-"""It prints `R.Callable(derive_func=...)` as `R.Callable`; it binds each absent dtype to a name."""
+TVM_LOSES = {"types_all", "views_by_bound_words", "scalars_that_are_sizes"}
+"""It prints `R.Callable(derive_func=...)` as `R.Callable`; it binds each absent dtype to a name; to
+it two readings of one text differ where a scalar parameter stands in the result's type."""
 NOT_IN_TVM = {"buffer_parameters", "extern_called", "printed_objects", "values_of_scalars_in_types"}
 """A row-major buffer over an int32 symbol (it mixes the widths); external functions by `cls.f`;
 `R.render_object`, which its script namespace lacks; a scalar parameter after a size of its name."""
