@@ -125,11 +125,18 @@ def _transposed_sizes(
     return o * groups, spatial
 
 
+def _working_dtype(x: Array, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Return the dtype of products and sums; of truth values both are logical."""
+    if dtype == np.bool_:
+        return dtype
+    return np.promote_types(up(x).dtype, up(np.zeros(0, dtype)).dtype)
+
+
 def _reference(rank: int) -> Callable[..., Array]:
     def run(x: Array, weight: Array, **attrs: AttrValue) -> Array:
         data, kernel, out = _layouts(attrs, rank)
         dtype = numpy_dtype(dtype_attr(attrs, "out_dtype", x.dtype.name))
-        wide = np.promote_types(up(x).dtype, up(np.zeros(0, dtype)).dtype)
+        wide = _working_dtype(x, dtype)
         x, weight = x.astype(wide, copy=False), weight.astype(wide, copy=False)
         x, weight = x.transpose(data), weight.transpose(kernel)
         result = convolve(x, weight, attrs, rank)
@@ -185,7 +192,7 @@ def _transposed_reference(rank: int) -> Callable[..., Array]:
     def run(x: Array, weight: Array, **attrs: AttrValue) -> Array:
         data, kernel, out = _layouts(attrs, rank)
         dtype = numpy_dtype(dtype_attr(attrs, "out_dtype", x.dtype.name))
-        wide = np.promote_types(up(x).dtype, up(np.zeros(0, dtype)).dtype)
+        wide = _working_dtype(x, dtype)
         x, weight = x.astype(wide, copy=False), weight.astype(wide, copy=False)
         x, weight = x.transpose(data), weight.transpose(kernel)
         result = _spread(x, weight, attrs, rank)
