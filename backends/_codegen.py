@@ -32,7 +32,6 @@ from eqsat.ir.tir import (
     For,
     IfThenElse,
     IntImm,
-    Intrinsic,
     Jump,
     JumpKind,
     Let,
@@ -297,10 +296,8 @@ class _Stage(Expressions):
         self.begin(end)
 
     def _evaluate(self, value: PrimExpr) -> None:
-        """Write nothing: an expression has no effect here, but an unknown one is refused."""
-        if not isinstance(value, IntImm) and not (
-            isinstance(value, Intrinsic) and value.name == "assume"
-        ):
+        """Write an expression for nothing: it has no effect, but an unknown one is refused."""
+        if not isinstance(value, IntImm):
             self.value(value)
 
     def _masked_if(self, c: Value, then_body: Stmt, else_body: Stmt | None) -> None:

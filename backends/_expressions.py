@@ -87,7 +87,7 @@ class Expressions(IndexArithmetic):
                 return self._select(e)
             case Intrinsic("if_then_else", (c, a, b), _):
                 return self._select(Select(c, a, b, lazy=True))
-            case Intrinsic("likely", (a,), _):
+            case Intrinsic("likely" | "assume", (a,), _):
                 return self.value(a)
             case Intrinsic("reinterpret", (a,), dtype):
                 value = self.value(a)

@@ -36,7 +36,6 @@ from eqsat.ir.ops._common import (
     Infer,
     cast_to,
     clip_index,
-    down,
     dtype_attr,
     float_attr,
     gather_from,
@@ -51,10 +50,18 @@ from eqsat.ir.ops._common import (
     str_attr,
     tensor,
     tensor_type,
-    up,
 )
 from eqsat.ir.ops._window import layout_axes, place
-from eqsat.shapes import Dim, Shape, dim_max, numpy_dtype, wide_dtype
+from eqsat.shapes import (
+    Dim,
+    Shape,
+    bits,
+    convert,
+    dim_max,
+    dtype_name,
+    is_float,
+    wide_dtype,
+)
 
 _MODES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
 _METHODS = ("nearest_neighbor", "nearest", "linear", "cubic")
@@ -174,7 +181,9 @@ def _resize3d(x: Array, size: tuple[int, ...], **attrs: AttrValue) -> Array:
 
 def _resize(x: Array, size: tuple[int, ...], attrs: Attrs, letters: str) -> Array:
     axes = layout_axes(attrs, "layout", letters)
-    result = up(x)
+    own = dtype_name(x.dtype)
+    out = str(attrs["out_dtype"] or own)
+    result = convert(x, _working_dtype(own, out))
     integral = result.dtype.kind in "iub"
     for axis, n in zip(axes[2:], _each(size, x.ndim - 2), strict=True):
         assert isinstance(n, int)
@@ -189,8 +198,13 @@ def _resize(x: Array, size: tuple[int, ...], attrs: Attrs, letters: str) -> Arra
             total = part if total is None else total + part
         assert total is not None
         result = total
-    dtype = attrs["out_dtype"]
-    return result.astype(numpy_dtype(str(dtype))) if dtype else down(result, x)
+    return convert(result, out)
+
+
+def _working_dtype(dtype: str, out: str) -> str:
+    """Return the dtype of weights and sums: the wider of those of the data and of the result."""
+    wide = wide_dtype(dtype)
+    return out if is_float(wide) and is_float(out) and bits(out) > bits(wide) else wide
 
 
 # Compute ----------------------------------------------------------------------------------------
@@ -268,7 +282,7 @@ def _resize_compute(letters: str) -> Compute:
     def build(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> Tensor:
         x, shape, dtype = tensor(args[0]), out_dims(out), out_dtype(out)
         axes = layout_axes(attrs, "layout", letters)
-        wide = wide_dtype(x.dtype)
+        wide = _working_dtype(x.dtype, dtype)
 
         def body(*at: PrimExpr) -> PrimExpr:
             n, c = at[axes[0]], at[axes[1]]

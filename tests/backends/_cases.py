@@ -50,7 +50,6 @@ from eqsat.shapes import (
     numpy_dtype,
     parse_dim,
     sym,
-    wide_dtype,
 )
 from tests.backends._edges import Edge, edge_samples
 
@@ -365,13 +364,7 @@ def check(called: Called, got: Sequence[Any], args: Sequence[Any], env: Sizes) -
         e = np.asarray(e)
         assert g.dtype == e.dtype, where
         assert g.shape == e.shape, where
-        # Values of float32 are worked out in float32, whatever dtype is asked for.
-        coarsest = max(
-            (d for d in (*map(wide_dtype, called.case.dtypes), e.dtype.name) if is_float(d)),
-            key=machine_epsilon,
-            default=e.dtype.name,
-        )
-        tol = tolerance(o, coarsest) if is_float(e.dtype.name) else 0.0
+        tol = tolerance(o, e.dtype.name)
         if is_float(e.dtype.name):  # NumPy compares no NaN of a narrow float
             g, e = g.astype(np.float64), e.astype(np.float64)
         if tol:

@@ -28,7 +28,7 @@ rng = np.random.default_rng(7)
 n, i = shape_var("n"), Var("i")
 REALS = ["float32", "float64", "float16"]
 WHOLE = ["int8", "int32", "int64", "uint8", "uint32"]
-REAL_FUNCTIONS = sorted(FUNCTIONS - {"popcount", "clz", "bitwise_not", "likely"})
+REAL_FUNCTIONS = sorted(FUNCTIONS - {"popcount", "clz", "bitwise_not", "likely", "assume"})
 WHOLE_FUNCTIONS = ["abs", "bitwise_not", "clz", "floor", "fma", "fmod", "popcount", "truncmod"]
 ARITIES = {"fma": 3, **dict.fromkeys(["atan2", "copysign", "fmod", "hypot", "ldexp", "nextafter",
                                       "pow", "truncmod"], 2)}  # fmt: skip
