@@ -23,7 +23,7 @@ from eqsat.backends._errors import RuntimeCheckError
 from eqsat.backends._memory import address_of
 from eqsat.backends._native import NativeCode
 from eqsat.backends._team import runtime, team
-from eqsat.ir.tir import Binary, IntImm, PrimExpr, Var
+from eqsat.lowering import to_dim
 from eqsat.shapes import evaluate, numpy_dtype
 
 _MAX_ROWS = 256
@@ -131,6 +131,8 @@ class _Rows:
 
     def __init__(self, native: NativeCode, stamps: NDArray[np.int64] | None) -> None:
         self._native, self._stamps = native, stamps
+        self._shared = [to_dim(each.shared) for each in native.code.launches]
+        self._scratch = [to_dim(each.scratch) for each in native.code.launches]
         self.slots = np.zeros(NUM_SLOTS, np.int64)
         self._rows: dict[tuple[int, ...], NDArray[np.int64]] = {}
 
@@ -159,8 +161,8 @@ class _Rows:
         native = self._native
         program, launches = native.program, native.code.launches
         workspace = _aligned(evaluate(program.workspace_bytes, env))
-        shared = _aligned(max((_value(each.shared, env) for each in launches), default=0))
-        scratch = _aligned(max((_value(each.scratch, env) for each in launches), default=0))
+        shared = _aligned(max((evaluate(d, env) for d in self._shared), default=0))
+        scratch = _aligned(max((evaluate(d, env) for d in self._scratch), default=0))
         total = workspace + shared + scratch * native.num_threads
         outputs = native.output_sizes(env)
         if max(total, *(n for n, *_ in outputs), 0) > _MOST_BYTES:
@@ -223,33 +225,3 @@ def _hash(key: Sequence[int]) -> int:
 
 def _aligned(num_bytes: int) -> int:
     return -(-num_bytes // 64) * 64
-
-
-def _value(e: PrimExpr, env: Mapping[str, int]) -> int:
-    """Evaluate a size over shape variables."""
-    match e:
-        case IntImm(value):
-            return value
-        case Var(name):
-            return env[name]
-        case Binary(op, a, b):
-            x, y = _value(a, env), _value(b, env)
-            match op:
-                case "+":
-                    return x + y
-                case "-":
-                    return x - y
-                case "*":
-                    return x * y
-                case "//":
-                    return x // y
-                case "%":
-                    return x % y
-                case "min":
-                    return min(x, y)
-                case "max":
-                    return max(x, y)
-                case _:
-                    raise AssertionError(f"no size uses {op}")
-        case _:
-            raise AssertionError(f"no size: {e!r}")

@@ -87,7 +87,7 @@ class SketchGoal:
         return root_operator(term)
 
     def _look(self, snapshot: Snapshot) -> tuple[Snapshot, Cover] | None:
-        forms = [*self._forms(snapshot)]
+        forms = self._forms(snapshot)
         if not forms:
             return None
         everything = {c: holder.nodes for c, holder in snapshot.classes.items()}
@@ -102,8 +102,8 @@ class SketchGoal:
                 return chosen, cover
         return None
 
-    def _forms(self, snapshot: Snapshot) -> Iterator[Form]:
-        """Yield a match for each class that has one and is computed at run time."""
+    def _forms(self, snapshot: Snapshot) -> list[Form]:
+        """Return a match for each class that has one and is computed at run time."""
         matcher = Matcher(snapshot)
         found: dict[ClassId, Form] = {}
         for rewrite in self.sketch.rewrites:
@@ -116,7 +116,7 @@ class SketchGoal:
                     if all(form[k] is n for k, n in match.nodes):  # one class, one e-node
                         found[c] = form
                         break
-        return iter(found.values())
+        return [*found.values()]
 
 
 def _with_forms(snapshot: Snapshot, kept: Alternatives, forms: Sequence[Form]) -> Alternatives:
@@ -169,15 +169,11 @@ def _way_to(
 
 
 def _holds(snapshot: Snapshot, cover: Cover, form: Form) -> bool:
-    """Return whether a program is computed by these e-nodes; constants are folded, not computed."""
+    """Return whether a program computes its value by these e-nodes; constants are folded."""
     chosen = {c: n for k in cover.kernels for c, n in k.nodes.items()}
-    return (
-        all(
-            n in snapshot.classes[c].nodes
-            if snapshot.classes[c].is_constant
-            else chosen.get(c) is n
-            for c, n in form.items()
-            if c in snapshot.classes
-        )
-        and next(iter(form)) in chosen
-    )
+    computed = {c: n for c, n in form.items() if not _is_folded(snapshot, c)}
+    return all(chosen.get(c) is n for c, n in computed.items())
+
+
+def _is_folded(snapshot: Snapshot, c: ClassId) -> bool:
+    return c in snapshot.classes and snapshot.classes[c].is_constant

@@ -3,6 +3,7 @@
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._grouping import group_single_ops
 from eqsat.lowering._guard_calls import guard_prim_calls
+from eqsat.lowering._kernel import to_dim
 from eqsat.lowering._lower import lower_module
 from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
 from eqsat.lowering._native_ops import PART, is_native_call
@@ -39,6 +40,7 @@ __all__ = [
     "outline",
     "plan_memory",
     "structural_key",
+    "to_dim",
 ]
 
 if __name__ == "lowering":
