@@ -29,6 +29,7 @@ from eqsat.rules import (
     Rule,
     RuleError,
     RuleSet,
+    Sketch,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +151,11 @@ def why_not(
 
 def _find_rule(rule: Rule | str, rule_sets: Sequence[RuleSet]) -> tuple[Rule, RuleSet | None]:
     """Return the rule and the one of the rule sets that holds it."""
+    if isinstance(rule, Sketch):
+        raise RuleError(
+            f"{rule.name} is a sketch, which rewrites nothing; optimize(mod, sketches=[...]) says "
+            "what is in its way"
+        )
     for s in rule_sets:
         for r in s.rules:
             if r is rule or r.name == rule:

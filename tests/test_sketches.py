@@ -244,6 +244,8 @@ def test_what_is_no_sketch_is_named() -> None:
     with pytest.raises(RuleError, match="no Python file with sketches"):
         eqsat.optimize(mod, sketches=["missing.py"])
     assert isinstance(column_last, Sketch)
+    with pytest.raises(RuleError, match="column_last is a sketch"):
+        eqsat.why_not(column_last, mod)
 
 
 FILE = """
