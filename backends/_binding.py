@@ -170,15 +170,14 @@ def _imported(p: Parameter, value: Any) -> NDArray[Any]:
 def bind_symbols(
     params: Sequence[Parameter],
     arrays: Sequence[NDArray[Any]],
-    facts: Facts,
     given: Mapping[str, int],
-) -> dict[str, int]:
-    """Return the value of every symbol, and check every dim against it.
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the value of every symbol and what bound it, and check every dim against it.
 
     `given` are values that do not come from shapes.
 
     Raises:
-        RuntimeCheckError: a dim contradicts another, or a fact the program was compiled for.
+        RuntimeCheckError: a dim contradicts another.
     """
     env = dict(given)
     bound_by = dict.fromkeys(given, "known before")
@@ -202,8 +201,7 @@ def bind_symbols(
                 progress = True
     for p in params:
         _check_dims(p, shapes[p.name], env, bound_by)
-    _check_facts(facts, env, bound_by)
-    return env
+    return env, bound_by
 
 
 def _solve(d: Dim, symbol: str, env: Mapping[str, int], size: int) -> int | None:
@@ -230,7 +228,8 @@ def _check_dims(
         )
 
 
-def _check_facts(facts: Facts, env: Mapping[str, int], bound_by: Mapping[str, str]) -> None:
+def check_facts(facts: Facts, env: Mapping[str, int], bound_by: Mapping[str, str]) -> None:
+    """Raise RuntimeCheckError where a fact the program was compiled for does not hold."""
     for name, value in env.items():
         low, high = facts.range_of(name)
         if not low <= value <= high:

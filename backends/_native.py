@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.backends._binding import Parameter, arrange, as_array, bind_symbols, parameter
+from eqsat.backends._binding import (
+    Parameter,
+    arrange,
+    as_array,
+    bind_symbols,
+    check_facts,
+    parameter,
+)
 from eqsat.backends._codegen import Stage
 from eqsat.backends._driver import FIRST_OF_LAUNCH, PARALLEL, STEP_WORDS
 from eqsat.backends._errors import RuntimeCheckError
@@ -95,13 +102,14 @@ class NativeCode:
         """
         program = self.program
         given = dict(zip(program.given, numbers, strict=True))
-        env = bind_symbols(self.params, arrays, program.facts, given)
+        env, bound_by = bind_symbols(self.params, arrays, given)
         missing = [s for s in program.symbols if s not in env]
         if missing:
             raise RuntimeCheckError(
                 f"the inputs of {program.name} do not determine the size {missing[0]}"
             )
         _check_sizes(program, env)
+        check_facts(program.facts, env, bound_by)
         return env
 
     def output_forms(self) -> list[tuple[np.dtype[Any], int]]:

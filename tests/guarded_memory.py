@@ -23,6 +23,7 @@ from eqsat.backends import _call, _entry, _team, compile_program, host_target
 from eqsat.backends._memory import address_of
 from eqsat.ir import IRModule, OpDef
 from eqsat.lowering import NativeProgram, Target, lower_module
+from eqsat.shapes import Facts
 from tests.backends import _cases as all_ops
 from tests.random_programs import Program, make
 from tests.test_fuzz import LIMITS, is_whole, meaning, same, sizes
@@ -88,7 +89,8 @@ def all_outside(p: NativeProgram) -> tuple[NativeProgram, list[NDArray[Any]]]:
 def lowered(module: IRModule, num_threads: int) -> NativeProgram:
     bits = host_target().vector_bits
     registers = 32 if bits == 512 else 16
-    return lower_module(module, target=Target(bits, registers, num_threads))
+    target = Target(bits, registers, num_threads)
+    return lower_module(module, target=target, facts=Facts(positive=False))
 
 
 def run_guarded(

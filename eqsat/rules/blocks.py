@@ -96,23 +96,6 @@ def _last_but_one(x: Known) -> int:
     return x.ndim - 2
 
 
-# --- concat ---------------------------------------------------------------------------------
-
-# What joins two neighbours is said of two alone: so it is found among more.
-
-NESTED = "concatenation is associative"
-
-
-@blocks.rule(source=NESTED)
-def concat_of_three_is_nested_in_front(x: Tensor, y: Tensor, z: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, y, z], axis=k), ops.concat([ops.concat([x, y], axis=k), z], axis=k)
-
-
-@blocks.rule(source=NESTED)
-def concat_of_three_is_nested_behind(x: Tensor, y: Tensor, z: Tensor, k: IntAttr) -> Sides:
-    return ops.concat([x, y, z], axis=k), ops.concat([x, ops.concat([y, z], axis=k)], axis=k)
-
-
 # --- products -------------------------------------------------------------------------------
 
 

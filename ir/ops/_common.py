@@ -47,6 +47,7 @@ from eqsat.shapes import (
     broadcast,
     convert,
     dim_max,
+    dim_min,
     dtype_name,
     is_dtype,
     is_float,
@@ -159,6 +160,12 @@ def require_elements(size: Dim, what: str) -> None:
     if isinstance(size, int) and size < 1:
         raise TypeCheckError(f"{what} must have at least one element")
     require_at_most(1, size, what)
+
+
+def require_elements_for(places: Shape, size: Dim, what: str) -> None:
+    """Raise where an axis has no element for as many `places` to read or write; as above."""
+    if not has_none(places):
+        require_at_most(dim_min(1, product(places)), size, what)
 
 
 def require_at_most(a: Dim, b: Dim, what: str) -> None:

@@ -35,7 +35,7 @@ from eqsat.ir.ops._common import (
     known_dims,
     out_dtype,
     require_at_most,
-    require_elements,
+    require_elements_for,
     require_equal,
     require_int,
     tensor,
@@ -64,7 +64,7 @@ def _require_in_data(x: TensorType, indices: TensorType, axis: int) -> None:
     dims, places = known_dims(x), known_dims(indices)
     if dims is None or places is None or has_none(places):
         return
-    require_elements(dims[axis], f"gather_elements: axis {axis} of data")
+    require_elements_for(places, dims[axis], f"gather_elements: axis {axis} of data")
     for a, (d, p) in enumerate(zip(dims, places, strict=True)):
         if a != axis:
             require_at_most(p, d, f"gather_elements: axis {a} of indices and of data")
@@ -119,9 +119,8 @@ def _infer_gather_nd(types: Sequence[Type], attrs: Attrs) -> Type:
     for a in range(batch):
         require_equal(places[a], dims[a], f"gather_nd: batch axis {a} of indices and data")
     shape = (*indices.dims[:-1], *dims[batch + depth :])
-    if not has_none(places[:-1]):
-        for a in range(batch, batch + depth):
-            require_elements(dims[a], f"gather_nd: axis {a} of data")
+    for a in range(batch, batch + depth):
+        require_elements_for(places[:-1], dims[a], f"gather_nd: axis {a} of data")
     return TensorType(shape, x.dtype, x.vdevice)
 
 
@@ -173,9 +172,8 @@ def _infer_index_tensor(types: Sequence[Type], attrs: Attrs) -> Type:
     if len(indices) > len(dims):
         raise TypeCheckError(f"index_tensor: {len(indices)} indices for {x}")
     shape = (*places, *dims[len(indices) :])
-    if not has_none(places):
-        for a in range(len(indices)):
-            require_elements(dims[a], f"index_tensor: axis {a} of data")
+    for a in range(len(indices)):
+        require_elements_for(places, dims[a], f"index_tensor: axis {a} of data")
     return TensorType(shape, x.dtype, x.vdevice)
 
 

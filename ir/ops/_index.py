@@ -19,10 +19,9 @@ from eqsat.ir.ops._common import (
     clip_index,
     dims_attr,
     gather_from,
-    has_none,
     ints,
     known_dims,
-    require_elements,
+    require_elements_for,
     require_int,
     require_rank,
     str_attr,
@@ -67,8 +66,7 @@ def _infer_take(types: Sequence[Type], attrs: Attrs) -> Type:
         ndim = -1 if -1 in (x.ndim, indices.ndim) else x.ndim - 1 + indices.ndim
         return TensorType(UnknownShape(ndim), x.dtype, x.vdevice)
     shape = (*dims[:axis], *places, *dims[axis + 1 :])
-    if not has_none(places):
-        require_elements(dims[axis], f"take: axis {axis} of x")
+    require_elements_for(places, dims[axis], f"take: axis {axis} of x")
     return TensorType(shape, x.dtype, x.vdevice)
 
 

@@ -31,11 +31,10 @@ from eqsat.ir.ops._common import (
     cast_to,
     clamp_index,
     down,
-    has_none,
     int_attr,
     known_dims,
     reduce_over,
-    require_elements,
+    require_elements_for,
     require_equal,
     require_float,
     require_int,
@@ -114,8 +113,7 @@ def _infer_nll(types: Sequence[Type], attrs: Attrs) -> Type:
                 (*dims[:1], *dims[2:]) if len(dims) > 1 else (), of_targets, strict=True
             ):
                 require_equal(d, t, "nll_loss: the sizes of predictions and targets")
-            if not has_none(of_targets):
-                require_elements(classes, "nll_loss: the axis of classes")
+            require_elements_for(of_targets, classes, "nll_loss: the axis of classes")
     if reduction != "none":
         return TensorType((), dtype, x.vdevice)
     if of_targets is not None:

@@ -36,10 +36,9 @@ from eqsat.ir.ops._common import (
     dtype_attr,
     float_attr,
     gather_from,
-    has_none,
     known_dims,
     out_dtype,
-    require_elements,
+    require_elements_for,
     require_equal,
     require_float,
     require_int,
@@ -139,9 +138,9 @@ def _infer_multinomial(types: Sequence[Type], attrs: Attrs) -> Type:
     require_equal(u[0], r[0], "multinomial_from_uniform: a row for each sample")
     require_equal(u[1], 1, "multinomial_from_uniform: uniform_sample has one column")
     require_equal(r[1], 1, "multinomial_from_uniform: sample_indices has one column")
-    if (p := known_dims(prob)) is not None and not has_none(u):
-        require_elements(p[0], "multinomial_from_uniform: the axis of rows of prob")
-        require_elements(p[1], "multinomial_from_uniform: the axis of choices of prob")
+    if (p := known_dims(prob)) is not None:
+        require_elements_for(u, p[0], "multinomial_from_uniform: the axis of rows of prob")
+        require_elements_for(u, p[1], "multinomial_from_uniform: the axis of choices of prob")
     return TensorType(u, dtype_attr(attrs, "dtype", "int64"), prob.vdevice)
 
 

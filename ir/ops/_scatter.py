@@ -40,7 +40,7 @@ from eqsat.ir.ops._common import (
     known_dims,
     require_at_most,
     require_broadcast,
-    require_elements,
+    require_elements_for,
     require_equal,
     require_int,
     same_dtype,
@@ -148,7 +148,7 @@ def _infer_scatter_elements(types: Sequence[Type], attrs: Attrs) -> Type:
     dims, places = known_dims(x), known_dims(indices)
     if dims is not None and places is not None and not has_none(places):
         axis = axis_attr(attrs, x.ndim)
-        require_elements(dims[axis], f"scatter_elements: axis {axis} of data")
+        require_elements_for(places, dims[axis], f"scatter_elements: axis {axis} of data")
         for a, (d, p) in enumerate(zip(dims, places, strict=True)):
             if a != axis:
                 require_at_most(p, d, f"scatter_elements: axis {a} of indices and of data")
@@ -221,9 +221,8 @@ def _infer_scatter_nd(types: Sequence[Type], attrs: Attrs) -> Type:
                 f"rank of data; got {indices}"
             )
         _require_shape(updates, (*places[:-1], *dims[depth:]), "scatter_nd")
-        if not has_none(places):
-            for a in range(depth):
-                require_elements(dims[a], f"scatter_nd: axis {a} of data")
+        for a in range(depth):
+            require_elements_for(places[:-1], dims[a], f"scatter_nd: axis {a} of data")
     return _checked(attrs, x)
 
 
@@ -276,9 +275,8 @@ def _require_places(x: TensorType, indices: Sequence[TensorType], values: Tensor
     dims, places, given = known_dims(x), broadcast_types(*indices), known_dims(values)
     if dims is None or isinstance(places, UnknownShape):
         return
-    if not has_none(places):
-        for a, d in enumerate(dims):
-            require_elements(d, f"index_put: axis {a} of data")
+    for a, d in enumerate(dims):
+        require_elements_for(places, d, f"index_put: axis {a} of data")
     if given is not None:
         require_broadcast(given, places, "index_put: values, broadcast to the indices")
 

@@ -34,12 +34,11 @@ from eqsat.ir.ops._common import (
     cast_to,
     down,
     float_attr,
-    has_none,
     ints,
     known_dims,
     maximum,
     minimum,
-    require_elements,
+    require_elements_for,
     require_equal,
     require_float,
     require_rank,
@@ -71,10 +70,9 @@ def _infer_region(types: Sequence[Type], attrs: Attrs) -> Type:
         require_equal(regions[1], 5, "rois have the image and two corners")
     if dims is None or regions is None:
         return TensorType(UnknownShape(4), dtype, x.vdevice)
-    if not has_none(regions):
-        for a, what in zip((0, 1, 2, 3), layout, strict=True):
-            if what != "C":
-                require_elements(dims[a], f"axis {what} of data")
+    for a, what in zip((0, 1, 2, 3), layout, strict=True):
+        if what != "C":
+            require_elements_for(regions[:1], dims[a], f"axis {what} of data")
     if layout == "NHWC":
         return TensorType((regions[0], height, width, dims[3]), dtype, x.vdevice)
     return TensorType((regions[0], dims[1], height, width), dtype, x.vdevice)

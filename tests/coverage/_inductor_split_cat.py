@@ -155,10 +155,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         "cat_splitwithsizes_replace: three parts",
-        (
-            *("first_part_of_three", "second_part_of_three", "third_part_of_three"),
-            *("concat_of_three_is_nested_in_front", "concat_of_three_is_nested_behind"),
-        ),
+        ("first_part_of_three", "second_part_of_three", "third_part_of_three"),
         program(
             "p = split(concat([x, y, z], axis=1), (8, 16), axis=1)\nexp(p[0]) + tanh(p[1]) + p[2]",
             **dict.fromkeys("xyz", "n 8"),
