@@ -1,5 +1,7 @@
 """Options of the whole suite."""
 
+import signal
+
 import pytest
 
 from eqsat.backends import _entry
@@ -11,6 +13,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the golden files and the generated pages of docs/",
     )
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background inherits that an interrupt is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
