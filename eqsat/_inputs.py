@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir import (
+    UNKNOWN_DTYPE,
     Function,
     IRModule,
     ShapeType,
@@ -52,31 +53,46 @@ def make_inputs(
     rng = np.random.default_rng(seed)
     env = {s: dims.get(s, 1) for s in used}
     return {
-        p.name: _read(p.name, files[p.name]) if p.name in files else _random(p.type, env, rng)
+        p.name: _read(p.name, files[p.name])
+        if p.name in files
+        else _random(p.name, p.type, env, rng)
         for p in params
     }
 
 
-def random_inputs(function: Function, dims: Mapping[str, int], *, seed: int = 0) -> dict[str, Any]:
-    """Return a random value per parameter of a function; symbols that `dims` lacks are 1.
+def filled_inputs(
+    function: Function, dims: Mapping[str, int], given: Mapping[str, Any], *, seed: int = 0
+) -> dict[str, Any]:
+    """Return a value per parameter of a function: that in `given`, else a random one.
+
+    Symbols that `dims` lacks are 1.
 
     Raises:
-        EqsatError: a parameter is no tensor, shape or tuple of them.
+        EqsatError: a parameter that is not given is no tensor, shape or tuple of them, or its dtype
+            is not known; or what is given is no parameter.
     """
+    names = [p.name for p in function.params]
+    if unknown := set(given) - set(names):
+        raise EqsatError(
+            f"no input is named {', '.join(sorted(unknown))}; the inputs are {sorted(names)}"
+        )
     used = {s for p in function.params for s in type_symbols(p.type)}
     rng = np.random.default_rng(seed)
     env = {s: dims.get(s, 1) for s in used}
-    return {p.name: _random_value(p.type, env, rng) for p in function.params}
+    return {
+        p.name: given[p.name] if p.name in given else _random_value(p.name, p.type, env, rng)
+        for p in function.params
+    }
 
 
-def _random_value(ty: Type, env: Mapping[str, int], rng: np.random.Generator) -> Any:
+def _random_value(name: str, ty: Type, env: Mapping[str, int], rng: np.random.Generator) -> Any:
     match ty:
         case TupleType(fields):
-            return tuple(_random_value(f, env, rng) for f in fields)
+            return tuple(_random_value(f"{name}[{i}]", f, env, rng) for i, f in enumerate(fields))
         case ShapeType(dims) if not isinstance(dims, UnknownShape):
             return tuple(evaluate(d, env) for d in dims)
         case _:
-            return _random(ty, env, rng)
+            return _random(name, ty, env, rng)
 
 
 def _read(name: str, path: Path) -> Array:
@@ -90,9 +106,14 @@ def _read(name: str, path: Path) -> Array:
         raise EqsatError(f"input {name}: {path} is no .npy array ({error})") from None
 
 
-def _random(ty: object, env: Mapping[str, int], rng: np.random.Generator) -> Array:
+def _random(name: str, ty: object, env: Mapping[str, int], rng: np.random.Generator) -> Array:
     if not isinstance(ty, TensorType):
         raise EqsatError(f"random inputs are made for tensors only, not for {ty}; use --input")
+    if ty.dtype == UNKNOWN_DTYPE:
+        raise EqsatError(
+            f"input {name} is {ty}, of no known dtype, so none is made at random; annotate one, as "
+            f'in R.Tensor((16,), "float32"), or give the input itself'
+        )
     shape = tuple(evaluate(d, env) for d in ty.dims)
     dtype = numpy_dtype(ty.dtype)
     if math.prod(shape) > _MOST_ELEMENTS:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat._inputs import random_inputs
+from eqsat._inputs import filled_inputs
 from eqsat.ir import IRModule, Numerics, interpret
 from eqsat.rules import Rule
 from eqsat.shapes import EqsatError, is_float, machine_epsilon
@@ -107,13 +107,8 @@ def replayed(
 
 
 def _arguments(t: Trace, inputs: Mapping[str, Any], seed: int) -> list[Any]:
-    function = t.search.function
-    given = random_inputs(function, t.settings.dims, seed=seed)
-    if unknown := set(inputs) - set(given):
-        raise EqsatError(
-            f"no input is named {', '.join(sorted(unknown))}; the inputs are {sorted(given)}"
-        )
-    return [*{**given, **inputs}.values()]
+    filled = filled_inputs(t.search.function, t.settings.dims, inputs, seed=seed)
+    return [*filled.values()]
 
 
 def _values(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eqsat.shapes import Dim, EqsatError, Shape, substitute
-
-UNKNOWN_DTYPE = "void"  # TVM's spelling of "any dtype"
+from eqsat.shapes import UNKNOWN_DTYPE, Dim, EqsatError, Shape, substitute
 
 
 class TypeCheckError(EqsatError):

@@ -111,7 +111,8 @@ class _Program:
         if self._on_host and self.host_operations == "forbid":
             raise LoweringError(
                 f"{', '.join(self._on_host)}: no native code, and host_operations is 'forbid'; "
-                "allow them, or give values of unknown shape a type by match_cast"
+                'allow them, annotate missing dtypes (R.Tensor((16,), "float32")), or give values '
+                "of unknown shape a type by match_cast"
             )
         return VmProgram(self.functions, tuple(entries), tuple(self.parts))
 

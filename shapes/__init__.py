@@ -32,6 +32,7 @@ from eqsat.shapes._dims import (
 from eqsat.shapes._dtypes import (
     DTYPES,
     EXACT_IN_FLOAT32,
+    UNKNOWN_DTYPE,
     bits,
     convert,
     dtype_name,
@@ -71,6 +72,7 @@ __all__ = [
     "DTYPES",
     "EXACT_IN_FLOAT32",
     "NO_FACTS",
+    "UNKNOWN_DTYPE",
     "Atom",
     "Dim",
     "DimNode",

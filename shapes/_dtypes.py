@@ -39,6 +39,8 @@ _DTYPES: dict[str, _Dtype] = {
 DTYPES: tuple[str, ...] = tuple(_DTYPES)
 """Every dtype name that is understood."""
 
+UNKNOWN_DTYPE = "void"  # TVM's spelling of "any dtype", which is none of them
+
 _NUMPY = frozenset(
     ["bool", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -47,6 +49,11 @@ _NUMPY = frozenset(
 
 def _lookup(name: str) -> _Dtype:
     found = _DTYPES.get(name)
+    if name == UNKNOWN_DTYPE:
+        raise ShapeError(
+            "the dtype is not known, and is needed here; annotate it where the tensor comes from: "
+            'R.Tensor((16,), "float32")'
+        )
     if found is None:
         raise ShapeError(f"unknown dtype {name!r}; known: {', '.join(DTYPES)}")
     return found

@@ -142,6 +142,27 @@ def test_bad_dims_and_inputs_are_named(model: Path, capsys: pytest.CaptureFixtur
     assert "no input is named z; the inputs are ['x']" in capsys.readouterr().err
 
 
+NO_DTYPE = """
+@I.ir_module
+class Module:
+    @R.function
+    def main(x: R.Tensor((4, 4))):
+        y = R.add(x, x)
+        return y
+"""
+
+
+def test_inputs_without_dtype_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "no_dtype.py"
+    path.write_text(NO_DTYPE)
+    assert main(["run", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "input x is void[4, 4], of no known dtype" in error
+    assert 'R.Tensor((16,), "float32"), or give the input itself' in error
+    np.save(tmp_path / "x.npy", np.ones((4, 4), np.float32))
+    assert main(["run", str(path), "--input", f"x={tmp_path / 'x.npy'}", "--repeat", "1"]) == 0
+
+
 def test_wrong_usage_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["run", "model.onnx", "--dim", "N"])

@@ -25,7 +25,7 @@ from eqsat.ir._op import (
 )
 from eqsat.ir._te import Combiner, Reduce, Tensor, compute, identity, reduce, reduce_axis
 from eqsat.ir._tir import FloatImm, IntImm, PrimExpr, Select, from_dim
-from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import UNKNOWN_DTYPE, TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._binary import truncating_divide
 from eqsat.ir.ops._common import (
     Array,
@@ -252,7 +252,7 @@ _SCAN_ATTRS = (
 def _infer_scan(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "data")
     dtype, dims = dtype_attr(attrs, "dtype", x.dtype), known_dims(x)
-    if is_bool(dtype):
+    if dtype != UNKNOWN_DTYPE and is_bool(dtype):
         raise TypeCheckError(f"data must be numbers, got {x}; give a dtype")
     if attrs["axis"] is None:
         shape = UnknownShape(1) if dims is None else (product(dims),)

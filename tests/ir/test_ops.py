@@ -11,6 +11,7 @@ import pytest
 
 from eqsat.ir import (
     ALL_OPS,
+    UNKNOWN_DTYPE,
     Constant,
     NullValue,
     Numerics,
@@ -162,13 +163,46 @@ def _names(types: list[Type], attrs: Mapping[str, Any]) -> bool:
     return in_attrs or any(symbols(d) for t in types for d in dims(t))
 
 
-@pytest.mark.parametrize(("o", "sample"), CASES)
-def test_infer_reference_and_compute_agree(o: OpDef, sample: Sample) -> None:
+def _types(o: OpDef, sample: Sample) -> list[Type]:
     dtypes = [*sample.dtypes, *[sample.dtypes[-1]] * len(o.operands)]
-    types = [
+    return [
         _operand_type(x, s, d) for x, s, d in zip(o.operands, sample.shapes, dtypes, strict=False)
     ]
-    attrs = _attrs(o, sample)
+
+
+def _without_dtype(ty: Type) -> Type:
+    match ty:
+        case TensorType():
+            return TensorType(ty.shape, UNKNOWN_DTYPE)
+        case TupleType(fields):
+            return TupleType(tuple(_without_dtype(f) for f in fields))
+        case _:
+            return ty
+
+
+def _with_dtypes_of(ty: Type, known: Type) -> Type:
+    """Return `ty` with the dtypes of `known` where it has none."""
+    match ty, known:
+        case TensorType(dtype="void"), TensorType():
+            return TensorType(ty.shape, known.dtype, ty.vdevice)
+        case TupleType(fields), TupleType(others):
+            return TupleType(tuple(map(_with_dtypes_of, fields, others)))
+        case _:
+            return ty
+
+
+@pytest.mark.parametrize(("o", "sample"), CASES)
+def test_operands_of_unknown_dtype_leave_unknown_only_dtypes(o: OpDef, sample: Sample) -> None:
+    types, attrs = _types(o, sample), _attrs(o, sample)
+    out = infer_type(o, types, attrs)
+    some = [[_without_dtype(t) if i == k else t for i, t in enumerate(types)] for k in range(9)]
+    for given in (*some[: len(types)], [*map(_without_dtype, types)]):
+        assert _with_dtypes_of(infer_type(o, given, attrs), out) == out
+
+
+@pytest.mark.parametrize(("o", "sample"), CASES)
+def test_infer_reference_and_compute_agree(o: OpDef, sample: Sample) -> None:
+    types, attrs = _types(o, sample), _attrs(o, sample)
     out = infer_type(o, types, attrs)
     stages = None
     inputs: list[te.Tensor] = []

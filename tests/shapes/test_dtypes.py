@@ -51,6 +51,8 @@ def test_errors() -> None:
         promote("float16", "float32")
     with pytest.raises(ShapeError, match="unknown dtype 'f32'; known: bool"):
         numpy_dtype("f32")
+    with pytest.raises(ShapeError, match=r"dtype is not known.*annotate it where the tensor comes"):
+        numpy_dtype("void")
     with pytest.raises(ShapeError, match="has no tensor dtype"):
         dtype_name(np.dtype("complex64"))
     with pytest.raises(ShapeError, match="epsilon asked of int8"):
