@@ -59,7 +59,7 @@ def count_flops(
     if outputs is None:
         elements = max([_numel(t, sizes) for t in (*operands, result)], default=1)
         return _UNCOUNTED_FLOPS * elements
-    return sum(_stage_flops(t, sizes, profile) for t in topological_tensors(outputs))
+    return sum(stage_flops(t, sizes, profile) for t in topological_tensors(outputs))
 
 
 def computed(
@@ -89,7 +89,8 @@ def _placeholder(name: str, ty: Type) -> ComputeArg:
             return None
 
 
-def _stage_flops(t: Tensor, sizes: Sizes, profile: DeviceProfile) -> float:
+def stage_flops(t: Tensor, sizes: Sizes, profile: DeviceProfile) -> float:
+    """Return the operations of all elements of one stage."""
     if t.body is None:
         return 0.0
     points = float(prod(size_of(d, sizes) for d in t.shape))

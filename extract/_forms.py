@@ -9,6 +9,7 @@ from typing import cast
 from eqsat._snapshot import EXTERN, TUPLE_GET_ITEM, ClassId, ENode, ShapeOperand, Snapshot
 from eqsat.extract._flops import (
     Contraction,
+    computed,
     contraction_of,
     count_flops,
     is_depthwise,
@@ -19,6 +20,7 @@ from eqsat.extract._graph import Graph, TensorClass
 from eqsat.extract._product_price import product_s, window_s
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes
+from eqsat.extract._stages import stages_s
 from eqsat.ir import Attrs, ObjectType, OpDef, OpKind, ShapeType, TensorType, TupleType, Type, op
 from eqsat.rules.fusion import ALIAS_VIEWS, ARITHMETIC_REDUCTIONS, BIJECTIVE_VIEWS, NodeKind
 from eqsat.shapes import Shape, itemsize
@@ -107,6 +109,7 @@ class _FormMaker:
         else:
             template = kind if kind in profile.efficiency else "opaque"
             fixed_s = work.flops / (peak * profile.efficiency[template] * _row_threads(graph, work))
+            fixed_s += work.product_s[0]
         self._count += 1
         return Form(
             self._count - 1,
@@ -181,6 +184,11 @@ class _FormMaker:
                 product_s(tiled, graph.profile, num_bytes, packs=p) for p in (False, True)
             )
             return _Work("contraction", product.flops, None, product, (ready, packed))
+        outputs = computed(o, types, attrs, result) if o.kind is OpKind.OPAQUE else None
+        if outputs is not None:
+            seconds = stages_s(outputs, graph.sizes, graph.profile)
+            if seconds is not None:
+                return _Work("opaque", 0.0, None, None, (seconds, seconds))
         flops = count_flops(o, types, attrs, result, graph.sizes, graph.profile)
         if o.kind is OpKind.WINDOW:
             seconds = _window_s(graph, o, attrs, self._numbers(_shape(result) or ()), flops)

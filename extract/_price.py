@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from eqsat.extract._form import Form, Rows
 from eqsat.extract._graph import Graph
+from eqsat.extract._roofline import launched_s, moved_s
 from eqsat.rules.fusion import Template
 
 # A view of memory that stays where it is: lowering makes no launch for it.
 ALIAS_S = 1e-9
-# The part of the smaller of arithmetic and traffic that the larger does not hide, and the part of
-# the probed bandwidth that kernels reach: they read what other threads wrote. Source: measured by
-# benchmarks/calibrate.py.
-_NOT_HIDDEN = 0.5
-_REACHED = 0.6
 
 
 def kernel_time_s(
@@ -36,14 +32,13 @@ def kernel_time_s(
     profile, classes = graph.profile, graph.classes
     written = classes[root].num_bytes
     moving = sum([b for k, b in reads if not classes[k].is_constant])
-    traffic_s = (moving + written) / (profile.bytes_per_s(moving + written) * _REACHED)
+    traffic_s = moved_s(profile, moving + written)
     constant = sum([b for k, b in reads if classes[k].is_constant])
     if constant:
         traffic_s += constant / graph.constant_bytes_per_s
     if template == "gather":
         traffic_s *= 1.5  # scattered
-    longer, shorter = max(traffic_s, arithmetic_s), min(traffic_s, arithmetic_s)
-    return profile.kernel_overhead_s + profile.barrier_s + longer + _NOT_HIDDEN * shorter
+    return launched_s(profile, traffic_s, arithmetic_s)
 
 
 def evaluations(
