@@ -291,7 +291,7 @@ def num_complete() -> int:
 
 def _row(name: str) -> tuple[str, str]:
     if name in ALL_OPS:
-        return _operator(ALL_OPS[name])
+        return _operator(name, ALL_OPS[name])
     if name in CALL_OPS:
         return (
             "complete",
@@ -303,13 +303,13 @@ def _row(name: str) -> tuple[str, str]:
     return "out", f"| `{name}` | – | – | – | {reason} |"
 
 
-def _operator(o: OpDef) -> tuple[str, str]:
+def _operator(name: str, o: OpDef) -> tuple[str, str]:
     if o.cannot_run:
-        return "typed", f"| `{o.name}` | yes | – | – | {o.cannot_run} |"
+        return "typed", f"| `{name}` | yes | – | – | {o.cannot_run} |"
     samples = len(o.samples()) if o.samples else 0
     native = "loops" if o.compute is not None else _HOST
     tested = f"{samples} + {_num_edges(o)} edge cases"
-    return "complete", f"| `{o.name}` | yes | yes | {native} | {tested} |"
+    return "complete", f"| `{name}` | yes | yes | {native} | {tested} |"
 
 
 @cache
