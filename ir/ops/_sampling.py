@@ -48,6 +48,7 @@ from eqsat.ir.ops._common import (
     up,
     widen,
 )
+from eqsat.ir.ops._index import resolve_indices
 from eqsat.shapes import is_float, numpy_dtype
 
 # hamming_window ---------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def _infer_multinomial(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _multinomial(prob: Array, uniform: Array, rows: Array, *, dtype: str) -> Array:
     cumulative = np.cumsum(prob, axis=1, dtype=prob.dtype)
-    own = cumulative[rows[:, 0].astype(np.int64)]
+    own = cumulative[resolve_indices(rows[:, 0], prob.shape[0])]
     found = np.sum(own <= uniform.astype(own.dtype), axis=1, keepdims=True)
     return np.minimum(found, max(prob.shape[1] - 1, 0)).astype(numpy_dtype(dtype))
 

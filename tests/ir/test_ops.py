@@ -511,3 +511,11 @@ def test_coordinates_choose_the_rounding_that_is_left_out(mode: str, rounding: s
     given = op("image.resize2d").fill_attrs({**attrs, "rounding_method": rounding})
     expected = op("image.resize2d").reference(x, size, **given)
     _agree("image.resize2d", [x, size], {**attrs, "rounding_method": ""}, expected)
+
+
+def test_rows_to_sample_from_outside_are_the_nearest():
+    prob = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    rows = np.array([[-1], [-9], [7]])
+    half = np.full((3, 1), 0.5, np.float32)
+    found = op("multinomial_from_uniform").reference(prob, half, rows, dtype="int64")
+    np.testing.assert_array_equal(found, [[1], [0], [1]])
