@@ -37,7 +37,7 @@ from eqsat.rules import (
     Term,
     TupleField,
 )
-from eqsat.rules._diagnose import Refusal, refusal, why_not_built
+from eqsat.rules._diagnose import Refusal, applied
 from eqsat.shapes import Shape
 
 # Steps of one search; a rule with many variables at a class with many e-nodes may need more.
@@ -303,16 +303,13 @@ class _Search:
         if ordered != sorted(ordered):
             return None  # the same match, found from the other side
         bindings = self._bindings(state)
-        refused = refusal(self.rewrite, bindings)
-        if refused is None:
-            roots = tuple(state.known[t] for t in self.rewrite.lhs)
-            united = zip(roots, self.rewrite.rhs, strict=False)  # a sketch has nothing to unite
-            expected = tuple(self._classes[r].type for r, _ in united)
-            outcome = why_not_built(self.rewrite, bindings, expected)
-            if not isinstance(outcome, Refusal):
-                nodes = tuple((state.known[t], n) for t, n in state.nodes.items())
-                return Match(self.rewrite, state.classes, nodes, roots, bindings, outcome)
-            refused = outcome
+        roots = tuple(state.known[t] for t in self.rewrite.lhs)
+        united = zip(roots, self.rewrite.rhs, strict=False)  # a sketch has nothing to unite
+        expected = tuple(self._classes[r].type for r, _ in united)
+        refused = applied(self.rewrite, bindings, expected)
+        if not isinstance(refused, Refusal):
+            nodes = tuple((state.known[t], n) for t, n in state.nodes.items())
+            return Match(self.rewrite, state.classes, nodes, roots, bindings, refused)
         known = f" ({self._values(refused)})" if refused.variables else ""
         depth = state.depth + refused.depth
         return self._fail(

@@ -37,13 +37,13 @@ from eqsat.ir import (
     UnknownShape,
     Var,
     VarBinding,
-    is_known,
+    has_known_shape,
     requirement_text,
     size_requirements,
     symbols_read,
     type_symbols,
 )
-from eqsat.lowering import PART, outline, structural_key
+from eqsat.lowering import PART, has_known_loops, outline, structural_key
 from eqsat.lowering import is_native_call as has_native_code
 from eqsat.rules import RuleSet, Sketch
 from eqsat.shapes import Equal, Facts
@@ -254,25 +254,27 @@ def outlined_module(module: IRModule) -> tuple[IRModule, list[str]]:
 
 
 def _is_plain_call(module: IRModule, call: Call) -> bool:
-    if not isinstance(call.op, OpDef) or not has_native_code(module, call):
+    if not isinstance(call.op, OpDef):
+        return False
+    if not (has_known_loops(call) or has_native_code(module, call)):
         return False
     return bool(call.op.operands) or not call.args or call.op.name in _OPAQUE
 
 
 def is_part(f: Function) -> bool:
-    """Say whether one e-graph can stand for all of `f`: straight-line, pure, of known types."""
+    """Say whether one e-graph can stand for all of `f`: straight-line, pure, of known shapes."""
     if f.attrs.get("primitive") or not all(_is_parameter(p.type) for p in f.params):
         return False
     known = {s for p in f.params for s in type_symbols(p.type)}
     for block in f.body.blocks:
         for b in block.bindings:
             if isinstance(b, MatchCast):
-                if not (is_known(b.type) and is_known(b.value.type)):
+                if not (has_known_shape(b.type) and has_known_shape(b.value.type)):
                     return False
                 known |= type_symbols(b.type)
             elif not _is_straight(b) or not symbols_read(b.value) <= known:
                 return False
-    return is_known(f.body.result.type)
+    return has_known_shape(f.body.result.type)
 
 
 def _is_parameter(ty: Type) -> bool:
@@ -280,20 +282,20 @@ def _is_parameter(ty: Type) -> bool:
         return all(_is_parameter(t) for t in ty.fields)
     if isinstance(ty, ShapeType):
         return not isinstance(ty.dims, UnknownShape)
-    return is_known(ty)
+    return has_known_shape(ty)
 
 
 def _is_straight(b: VarBinding) -> bool:
     match b.value:
         case Call(OpDef() as op) as call:
-            if not is_known(call.type) or not op.is_pure:
+            if not has_known_shape(call.type) or not op.is_pure:
                 return False
             if op.operands or not call.args:
                 return all(isinstance(a, NullValue) or _is_parameter(a.type) for a in call.args)
             tensors = call.args[1:]
-            return op.name in _OPAQUE and all(is_known(a.type) for a in tensors)
+            return op.name in _OPAQUE and all(has_known_shape(a.type) for a in tensors)
         case Var() | Constant() | Tuple() | TupleGetItem():
-            return is_known(b.value.type)
+            return has_known_shape(b.value.type)
         case ShapeExpr():
             return True
         case _:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir import AttrValue, ShapeType, TensorType, TupleType, Type, UnknownShape
+from eqsat.ir import UNKNOWN_DTYPE, AttrValue, ShapeType, TensorType, TupleType, Type, UnknownShape
 from eqsat.shapes import Dim, Facts, Shape, SymDim
 
 # Below these, `known` says "nothing" and "constant"; numbers are above.
@@ -157,7 +157,9 @@ def _has_symbol(value: AttrValue | Dim) -> bool:
 def _is_static(ty: Type) -> bool:
     match ty:
         case TensorType():
-            return not isinstance(ty.shape, UnknownShape) and not _has_symbol(ty.shape)
+            if isinstance(ty.shape, UnknownShape) or ty.dtype == UNKNOWN_DTYPE:
+                return False
+            return not _has_symbol(ty.shape)
         case TupleType():
             return all(_is_static(f) for f in ty.fields)
         case _:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from eqsat._snapshot import CONSTANT, INPUT, TUPLE_GET_ITEM, ClassId, EClass, ENode, Snapshot
 from eqsat.extract._form import Form
 from eqsat.extract._profile import DeviceProfile
 from eqsat.extract._sizes import Sizes, size_of
-from eqsat.ir import TensorType, TupleType
+from eqsat.ir import TensorType, TupleType, has_unknown_dtype, with_dtype
 from eqsat.shapes import EXACT_IN_FLOAT32, Dim, EqsatError, Shape, itemsize
 
 # Stands for the number of elements where the shape is not known before the run.
@@ -58,7 +58,7 @@ class Graph:
         sizes: Sizes,
         keep: Callable[[ENode], bool],
     ) -> None:
-        self.snapshot = snapshot
+        self.snapshot = _priced(snapshot)
         self.profile = profile
         self.sizes = sizes
         self._keep = keep
@@ -227,6 +227,16 @@ class Graph:
         sources = [self._class(n.children[0]).type for n in c.nodes if n.op == "astype"]
         kept = [t.dtype for t in sources if isinstance(t, TensorType)]
         return float(min(itemsize(d) for d in (dtype, *kept) if d in (dtype, *EXACT_IN_FLOAT32)))
+
+
+def _priced(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with float32 for dtypes that are not known: they cost what it does."""
+    if not any(has_unknown_dtype(c.type) for c in snapshot.classes.values()):
+        return snapshot
+    classes = {
+        i: replace(c, type=with_dtype(c.type, "float32")) for i, c in snapshot.classes.items()
+    }
+    return replace(snapshot, classes=classes)
 
 
 def is_available(c: EClass) -> bool:

@@ -65,7 +65,14 @@ from eqsat.ir._lattice import (
     type_base_check,
     type_lca,
 )
-from eqsat.ir._normalize import Copier, Inlined, LocalFunction, is_known, normalized
+from eqsat.ir._normalize import (
+    Copier,
+    Inlined,
+    LocalFunction,
+    has_known_shape,
+    is_known,
+    normalized,
+)
 from eqsat.ir._op import (
     REQUIRED,
     Attr,
@@ -104,7 +111,9 @@ from eqsat.ir._types import (
     Type,
     TypeCheckError,
     UnknownShape,
+    has_unknown_dtype,
     substitute_type,
+    with_dtype,
 )
 from eqsat.ir._wellformed import check_well_formed
 from eqsat.ir._wellformed_tir import check_primfunc_accesses
@@ -200,6 +209,8 @@ __all__ = [
     "from_tvmscript",
     "get_func",
     "guarded",
+    "has_known_shape",
+    "has_unknown_dtype",
     "infer_type",
     "interpret",
     "is_base_of",
@@ -236,6 +247,7 @@ __all__ = [
     "type_symbols",
     "unproved",
     "variables_read",
+    "with_dtype",
 ]
 
 if __name__ == "ir":

@@ -42,6 +42,7 @@ from eqsat.ir._types import (
     TupleType,
     Type,
     UnknownShape,
+    has_unknown_dtype,
     substitute_type,
 )
 from eqsat.shapes import Dim, SymDim, substitute, sym
@@ -368,12 +369,17 @@ def declares_symbol(var: Var) -> bool:
     return var.type == PrimType("int64")
 
 
-def is_known(ty: Type) -> bool:
-    """Say whether a value is tensors only, each of known dtype and shape (symbols allowed)."""
+def has_known_shape(ty: Type) -> bool:
+    """Say whether a value is tensors only, each of known shape (symbols allowed)."""
     match ty:
-        case TensorType(shape=shape, dtype=dtype):
-            return not isinstance(shape, UnknownShape) and dtype != "void"
+        case TensorType(shape=shape):
+            return not isinstance(shape, UnknownShape)
         case TupleType(fields):
-            return all(is_known(f) for f in fields)
+            return all(has_known_shape(f) for f in fields)
         case _:
             return False
+
+
+def is_known(ty: Type) -> bool:
+    """Say whether a value is tensors only, each of known dtype and shape (symbols allowed)."""
+    return has_known_shape(ty) and not has_unknown_dtype(ty)

@@ -146,5 +146,27 @@ def substitute_type(ty: Type, env: dict[str, Dim]) -> Type:
             return ty
 
 
+def has_unknown_dtype(ty: Type) -> bool:
+    """Say whether a tensor in `ty` has no known dtype."""
+    match ty:
+        case TensorType(dtype=dtype):
+            return dtype == UNKNOWN_DTYPE
+        case TupleType(fields):
+            return any(map(has_unknown_dtype, fields))
+        case _:
+            return False
+
+
+def with_dtype(ty: Type, dtype: str) -> Type:
+    """Return `ty` with `dtype` for the tensors that have none."""
+    match ty:
+        case TensorType() if ty.dtype == UNKNOWN_DTYPE:
+            return TensorType(ty.shape, dtype, ty.vdevice)
+        case TupleType(fields):
+            return TupleType(tuple(with_dtype(f, dtype) for f in fields))
+        case _:
+            return ty
+
+
 def _substitute_dims(shape: Shape | UnknownShape, env: dict[str, Dim]) -> Shape | UnknownShape:
     return shape if isinstance(shape, UnknownShape) else tuple(substitute(d, env) for d in shape)

@@ -6,7 +6,7 @@ from eqsat.lowering._guard_calls import guard_prim_calls
 from eqsat.lowering._kernel import to_dim
 from eqsat.lowering._lower import lower_module
 from eqsat.lowering._memory_plan import Lifetime, MemoryPlan, plan_memory
-from eqsat.lowering._native_ops import PART, is_native_call
+from eqsat.lowering._native_ops import PART, has_known_loops, is_native_call
 from eqsat.lowering._outline import is_straight_line, outline
 from eqsat.lowering._program import Launch, NativeProgram, Slot, SlotKind
 from eqsat.lowering._raise_ops import calls_as_operators
@@ -33,6 +33,7 @@ __all__ = [
     "calls_as_operators",
     "group_single_ops",
     "guard_prim_calls",
+    "has_known_loops",
     "is_native_call",
     "is_straight_line",
     "lower_module",

@@ -29,13 +29,14 @@ from eqsat.ir import (
     Type,
     Var,
     VarBinding,
+    has_known_shape,
     is_known,
     normalized,
     symbols_read,
     type_symbols,
     variables_read,
 )
-from eqsat.lowering._native_ops import PART, is_kernel, is_native_call
+from eqsat.lowering._native_ops import PART, is_kernel, is_native_call, is_native_part
 from eqsat.shapes import sym, symbols
 
 IsNative = Callable[[IRModule, Call], bool]
@@ -56,7 +57,7 @@ def outline(
     """
     functions: dict[str, Function | PrimFunc] = dict(module.functions)
     for name, f in module.functions.items():
-        if not isinstance(f, Function) or f.attrs.get(PART) or is_kernel(f):
+        if not isinstance(f, Function) or is_native_part(f) or is_kernel(f):
             continue
         if names is None or name in names:
             functions[name] = _Outliner(module, name, functions, is_native).function(normalized(f))
@@ -236,7 +237,8 @@ def _may_pass(e: Expr) -> bool:
 
 def _bare(types: Sequence[Type]) -> set[str]:
     """Return the symbols that are a size of a tensor by themselves."""
-    dims = [d for ty in types if isinstance(ty, TensorType) and is_known(ty) for d in ty.dims]
+    sized = [ty for ty in types if isinstance(ty, TensorType) and has_known_shape(ty)]
+    dims = [d for ty in sized for d in ty.dims]
     return {s for d in dims for s in symbols(d) if d == sym(s)}
 
 

@@ -36,7 +36,7 @@ from eqsat.ir import (
 from eqsat.lowering._errors import LoweringError
 from eqsat.lowering._kernel import LoweredKernel
 from eqsat.lowering._lower import lower_module
-from eqsat.lowering._native_ops import PART
+from eqsat.lowering._native_ops import is_native_part
 from eqsat.lowering._program import NativeProgram
 from eqsat.lowering._structure import structural_key
 from eqsat.lowering._target import Target
@@ -329,7 +329,7 @@ class _FunctionCode:
             return False
         if isinstance(call.op, GlobalVar):
             target = self.module.functions.get(call.op.name)
-            if not isinstance(target, Function) or target.attrs.get(PART):
+            if not isinstance(target, Function) or is_native_part(target):
                 return False
             self.code.calls(call.op.name)
             args = self.code.registers(call.args)
@@ -376,7 +376,7 @@ class _FunctionCode:
         if target is None or isinstance(target, PrimFunc):
             kind = "a PrimFunc; call it by call_tir" if target else "no function of the module"
             raise self.code.error(f"{name} is {kind}")
-        if target.attrs.get(PART):
+        if is_native_part(target):
             return self._run_part(name, target, e)
         self.code.calls(name)
         args, r = self.code.registers(e.args), self.code.new()

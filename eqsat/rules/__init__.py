@@ -1,6 +1,7 @@
 """Rewrite rules as data. See `eqsat/rules/_rule.py` for the language."""
 
 from eqsat.rules._check import Certificate, Rejection, check_all, check_rule
+from eqsat.rules._dtypes import resolve
 from eqsat.rules._language import (
     AttrSpec,
     BoolAttr,
@@ -49,7 +50,6 @@ from eqsat.rules._resolve import (
     BuiltShape,
     BuiltVar,
     Known,
-    resolve,
 )
 from eqsat.rules._rule import (
     APPROXIMATE,

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eqsat.ir import TensorType, Type
+from eqsat.rules._dtypes import resolve, typings, unknown_dtypes
 from eqsat.rules._language import AttrSpec, NumberSpec, ShapeSpec, Spec, TensorSpec
 from eqsat.rules._resolve import (
     Bindings,
@@ -33,7 +34,30 @@ class Refusal:
     variables: tuple[str, ...] = ()
 
 
-def refusal(rewrite: Rewrite, bindings: Bindings) -> Refusal | None:
+def applied(
+    rewrite: Rewrite, bindings: Bindings, expected: tuple[Type, ...]
+) -> tuple[Built, ...] | Refusal:
+    """Return the right side of a match, or what keeps the rule from applying.
+
+    Where dtypes are not known, that is the first choice of them for which it does not apply.
+    """
+    unknown = unknown_dtypes(bindings)
+    if not unknown:
+        return _refusal(rewrite, bindings) or _why_not_built(rewrite, bindings, expected)
+    for typed, types in typings(rewrite.lhs, bindings, expected):
+        found = applied(rewrite, typed, types)
+        if isinstance(found, Refusal):
+            chosen = ", ".join(f"{typed.types[v].dtype} for {v}" for v in unknown)
+            return replace(found, text=f"of unknown dtypes, one could be {chosen}: {found.text}")
+    built = resolve(rewrite, bindings, expected)
+    if built is not None:
+        return built
+    depth = len(rewrite.specs) + len(rewrite.conditions)
+    what = f"what the right side needs depends on the dtype of {', '.join(unknown)}, not known here"
+    return Refusal("dtype", what, depth, tuple(unknown))
+
+
+def _refusal(rewrite: Rewrite, bindings: Bindings) -> Refusal | None:
     """Return the first constraint or condition of the guard that fails, None where all hold."""
     refused = _variables(rewrite.specs, bindings)
     if refused is not None:
@@ -100,7 +124,7 @@ def _condition(condition: Condition, bindings: Bindings) -> str:
     return "" if holds else f"the condition {condition} does not hold{meaning}"
 
 
-def why_not_built(
+def _why_not_built(
     rewrite: Rewrite, bindings: Bindings, expected: tuple[Type, ...]
 ) -> tuple[Built, ...] | Refusal:
     """Return the right side for a match whose guard holds, or why there is none."""

@@ -41,6 +41,7 @@ from eqsat.rules._terms import (
 )
 from eqsat.shapes import (
     NO_FACTS,
+    UNKNOWN_DTYPE,
     Dim,
     EqsatError,
     Equal,
@@ -161,16 +162,10 @@ class NotApplicableError(Exception):
     """What a condition or a computed value needs is not there: the rule does not apply."""
 
 
-def resolve(
+def resolve_known(
     rewrite: Rewrite, bindings: Bindings, expected: tuple[Type, ...]
 ) -> tuple[Built, ...] | None:
-    """Return what to unite with the matched classes, or None where the rule does not apply.
-
-    Args:
-        rewrite: what matched.
-        bindings: everything its left side binds.
-        expected: the types of the matched classes, one per term of `lhs`.
-    """
+    """Return what `resolve` does, for tensors whose dtypes are known."""
     if not guard_holds(rewrite, bindings):
         return None
     built = build(rewrite.rhs, bindings)
@@ -229,7 +224,9 @@ def _tensor_fits(spec: TensorSpec, ty: TensorType, letters: dict[str, Dim], fact
 
 
 def dtype_fits(wanted: str | None, dtype: str) -> bool:
-    """Return whether `dtype` is what a tensor variable asks for."""
+    """Return whether `dtype` is what a tensor variable asks for; an unknown one is nothing else."""
+    if dtype == UNKNOWN_DTYPE:
+        return wanted is None
     match wanted:
         case None:
             return True

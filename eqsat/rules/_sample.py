@@ -58,11 +58,11 @@ from eqsat.rules._terms import (
     ShapeVar,
     Term,
     TupleField,
+    open_literals,
     subterms,
 )
 from eqsat.shapes import EqsatError, Shape, is_float
 
-LITERAL = "literal"
 NUMBERS = (1.0, 2.0, -2.0, 0.5, 4.0, 3.0, 0.25, 0.125, -1.0, 6.0, 1 / 3, 1 / 6, 0.0, 12.0, 8.0)
 BOOLEAN_FIRST = frozenset({"where", "logical_not"})
 COMPARISONS = frozenset(
@@ -77,34 +77,6 @@ class Instance:
     lhs: tuple[Term, ...]
     bindings: Bindings
     literals: dict[str, float] = field(default_factory=dict[str, float])
-
-
-def open_literals(terms: Sequence[Term]) -> tuple[tuple[Term, ...], dict[str, float]]:
-    """Return the terms with a variable in place of each number, and the numbers by variable."""
-    values: dict[str, float] = {}
-
-    def opened(term: Term) -> Term:
-        match term:
-            case NumberLit(value):
-                name = f"{LITERAL}{len(values)}"
-                assert isinstance(value, (int, float))
-                values[name] = value
-                return PatVar(name)
-            case PatVar():
-                return term
-            case TupleField(inner, index):
-                found = opened(inner)
-                assert isinstance(found, OpTerm)
-                return TupleField(found, index)
-            case OpTerm():
-                return OpTerm(term.op, tuple(operand(o) for o in term.operands), term.attrs)
-
-    def operand(o: OperandTerm) -> OperandTerm:
-        if isinstance(o, tuple):
-            return tuple(opened(each) for each in o)
-        return opened(o) if isinstance(o, (NumberLit, OpTerm, TupleField)) else o
-
-    return tuple(opened(t) for t in terms), values
 
 
 class Sampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,6 +182,34 @@ def computed(term: Term) -> Iterator[Compute]:
         if isinstance(part, OpTerm):
             yield from (o for o in part.operands if isinstance(o, Compute))
             yield from (a for _, a in part.attrs if isinstance(a, Compute))
+
+
+def open_literals(terms: Sequence[Term]) -> tuple[tuple[Term, ...], dict[str, float]]:
+    """Return the terms with a variable in place of each number, and the numbers by variable."""
+    values: dict[str, float] = {}
+
+    def opened(term: Term) -> Term:
+        match term:
+            case NumberLit(value):
+                name = f"literal{len(values)}"
+                assert isinstance(value, (int, float))
+                values[name] = value
+                return PatVar(name)
+            case PatVar():
+                return term
+            case TupleField(inner, index):
+                found = opened(inner)
+                assert isinstance(found, OpTerm)
+                return TupleField(found, index)
+            case OpTerm():
+                return OpTerm(term.op, tuple(operand(o) for o in term.operands), term.attrs)
+
+    def operand(o: OperandTerm) -> OperandTerm:
+        if isinstance(o, tuple):
+            return tuple(opened(each) for each in o)
+        return opened(o) if isinstance(o, (NumberLit, OpTerm, TupleField)) else o
+
+    return tuple(opened(t) for t in terms), values
 
 
 COMMUTATIVE = frozenset(

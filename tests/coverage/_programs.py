@@ -9,7 +9,8 @@ The text is Python over the inputs: operators by their Relax names (`nn.conv2d(x
 results.
 
 An input is `[=] [+] [dtype] dim …`: `=` makes it a constant (a weight), `+` its values positive,
-the dtype is float32 unless named; a dim is a size, a symbol or an expression such as `2*n`.
+the dtype is float32 unless named, "void" for none; a dim is a size, a symbol or an expression
+such as `2*n`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqsat.ir import ALL_OPS, BlockBuilder, Constant, Expr, IRModule, TensorType, op
+from eqsat.ir import ALL_OPS, UNKNOWN_DTYPE, BlockBuilder, Constant, Expr, IRModule, TensorType, op
 from eqsat.shapes import Shape, is_dtype, is_float, numpy_dtype, parse_dim, sym, symbols
 
 
@@ -42,7 +43,8 @@ class InputSpec:
         words = text.split()
         flags = {w for w in words if w in ("=", "+")}
         rest = [w for w in words if w not in ("=", "+")]
-        dtype = rest.pop(0) if rest and is_dtype(rest[0]) else "float32"
+        has_dtype = bool(rest) and (is_dtype(rest[0]) or rest[0] == UNKNOWN_DTYPE)
+        dtype = rest.pop(0) if has_dtype else "float32"
         shape = tuple(parse_dim(w) for w in rest)
         return InputSpec(shape, dtype, "=" in flags, "+" in flags)
 
