@@ -26,7 +26,9 @@ class Library:
 
 @cache
 def _linker() -> Any:
-    return llvm.create_lljit_compiler()
+    # The older linker places the sections of an object one by one: in a process that has mapped
+    # gigabytes some are out of each other's reach, and then it ends the process.
+    return llvm.create_lljit_compiler(use_jit_link=True)
 
 
 def load(

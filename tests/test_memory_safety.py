@@ -1,4 +1,4 @@
-"""Native code touches nothing before or behind its tensors; see guarded_memory."""
+"""Native code stays inside its tensors and links anywhere; see guarded_memory, crowded_memory."""
 
 from __future__ import annotations
 
@@ -48,3 +48,8 @@ def test_random_programs_stay_inside_their_tensors() -> None:
 def test_operators_stay_inside_their_tensors() -> None:
     done = run("-m", "tests.guarded_memory", "operators", "0", "40", "4")
     assert done.returncode == 0, done.stdout[-300:] + done.stderr[-2000:]
+
+
+def test_code_is_linked_where_memory_is_crowded() -> None:
+    done = run("-m", "tests.crowded_memory")
+    assert (done.returncode, done.stdout) == (0, "linked\n"), done.stderr[-2000:]
