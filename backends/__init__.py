@@ -2,12 +2,14 @@
 
 from eqsat.backends._binding import short_dtype
 from eqsat.backends._cpu import compile_program, compile_vm
+from eqsat.backends._entry_point import EntryPoint
 from eqsat.backends._errors import CacheError, CodegenError, RuntimeCheckError
 from eqsat.backends._executable import Executable
+from eqsat.backends._open_entry import OpenEntryPoint
 from eqsat.backends._probe import NativeProbe
 from eqsat.backends._profile import KernelTime, Profile
 from eqsat.backends._target import Target, available_cpus, host_target
-from eqsat.backends._vm_executable import EntryPoint, VmExecutable
+from eqsat.backends._vm_executable import VmExecutable
 from eqsat.backends._vm_values import Closure
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Executable",
     "KernelTime",
     "NativeProbe",
+    "OpenEntryPoint",
     "Profile",
     "RuntimeCheckError",
     "Target",

@@ -17,6 +17,7 @@ from eqsat.backends._executable import Executable
 from eqsat.backends._jit import Library, load
 from eqsat.backends._layout import Layout
 from eqsat.backends._native import Code, LaunchCode, NativeCode
+from eqsat.backends._open_entry import OpenEntryPoint
 from eqsat.backends._target import Target, available_cpus, host_target
 from eqsat.backends._team import runtime
 from eqsat.backends._vm_executable import VmExecutable
@@ -55,12 +56,15 @@ def compile_vm(
     program: VmProgram,
     native: Mapping[str, NativeProgram],
     *,
+    open_entries: Mapping[str, OpenEntryPoint] | None = None,
     num_threads: int | None = None,
     cache: bool | str | PathLike[str] = True,
     progress: Progress | None = None,
     target: Target | None = None,
 ) -> VmExecutable:
     """Compile a program with control flow; `native` are its functions that are straight-line.
+
+    `open_entries` are those that are compiled when they are called.
 
     The arguments are those of `compile_program`.
 
@@ -76,7 +80,7 @@ def compile_vm(
         name: Executable(p, c, threads)
         for (name, p), c in zip(native.items(), codes[len(parts) :], strict=True)
     }
-    return VmExecutable(program, parts, alone, threads)
+    return VmExecutable(program, parts, {**alone, **(open_entries or {})}, threads)
 
 
 def _threads(num_threads: int | None) -> int:

@@ -86,6 +86,11 @@ class Executable:
         )
         return Profile(self.program.name, self.num_threads, kernels)
 
+    @property
+    def programs(self) -> list[NativeProgram]:
+        """The one native program."""
+        return [self.program]
+
     def as_text(self, kind: TextKind = "tir") -> str:
         """Return the kernels as TensorIR, optimized LLVM IR, or assembly."""
         return program_text(self.program, kind)

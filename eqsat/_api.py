@@ -5,19 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from eqsat._collection import paused_collection
 from eqsat._report import PhaseTime, Report, RuleGain
-from eqsat.backends import NativeProbe, available_cpus, compile_program, compile_vm, host_target
+from eqsat.backends import (
+    EntryPoint,
+    Executable,
+    NativeProbe,
+    OpenEntryPoint,
+    available_cpus,
+    compile_program,
+    compile_vm,
+    host_target,
+)
 from eqsat.extract import DeviceProfile, load_profile
 from eqsat.ir import (
     Function,
     IRModule,
+    Type,
+    has_unknown_dtype,
     interpret,
     type_symbols,
+    with_argument_types,
 )
 from eqsat.ir.frontend import from_onnx, from_tvm, to_tvm
 from eqsat.ir.script import from_tvmscript, print_module
@@ -30,7 +42,7 @@ if TYPE_CHECKING:
     from eqsat._explanation import Explanation
     from eqsat._saturate import Limits
     from eqsat._search import Searches
-    from eqsat.backends import Executable, VmExecutable
+    from eqsat.backends import VmExecutable
     from eqsat.lowering import HostOperations
 
 Progress = Callable[[str, float], None]
@@ -204,7 +216,8 @@ def compile(
     """Return the executable of a module, optimized or not (then every operator is one kernel).
 
     A program of one straight-line function is native code alone. Around If, calls, functions as
-    values and values of unknown shape a virtual machine runs native parts.
+    values and values of unknown shape a virtual machine runs native parts. A function with inputs
+    that have no dtype is compiled at the first call with each list of dtypes.
 
     Args:
         program: what `optimize` returned, or a module.
@@ -232,6 +245,19 @@ def compile(
     report("lower", 0.0)
     module = guard_prim_calls(module)
     names = _entry_names(module, function)
+    executable = _compiled(module, names, num_threads, cache, host_operations, report)
+    report("done", 1.0)
+    return executable
+
+
+def _compiled(
+    module: IRModule,
+    names: Sequence[str],
+    num_threads: int | None,
+    cache: bool | str | Path,
+    host_operations: HostOperations,
+    report: Progress,
+) -> Executable | VmExecutable:
     straight = [n for n in names if is_straight_line(module, module.relax_function(n))]
     lowering_target = _lowering_target(num_threads)
     native = {
@@ -242,25 +268,40 @@ def compile(
         report("generate code", done / max(total, 1))
 
     if len(names) == 1 and straight:
-        executable = compile_program(
+        return compile_program(
             native[names[0]], num_threads=num_threads, cache=cache, progress=generating
         )
-    else:
-        executable = compile_vm(
-            lower_vm(
-                outline(module),
-                [n for n in names if n not in native],
-                target=lowering_target,
-                facts=_FACTS,
-                host_operations=host_operations,
-            ),
-            native,
-            num_threads=num_threads,
-            cache=cache,
-            progress=generating,
-        )
-    report("done", 1.0)
-    return executable
+
+    def compiled_for(name: str, types: Sequence[Type]) -> Executable | EntryPoint:
+        typed = with_argument_types(module, name, types)
+        made = _compiled(typed, [name], num_threads, cache, host_operations, _silent)
+        if isinstance(made, Executable):
+            return made
+        entry = made[name]
+        assert not isinstance(entry, OpenEntryPoint), f"{name} has dtypes that no argument has"
+        return entry
+
+    functions = [module.relax_function(n) for n in names]
+    opened = {
+        f.name: OpenEntryPoint(f, partial(compiled_for, f.name), num_threads or available_cpus())
+        for f in functions
+        if any(has_unknown_dtype(p.type) for p in f.params)
+    }
+    return compile_vm(
+        lower_vm(
+            outline(module),
+            # Of one that is compiled when it is called, nothing is known to run on the host.
+            [n for n in names if n not in native and n not in opened],
+            target=lowering_target,
+            facts=_FACTS,
+            host_operations=host_operations,
+        ),
+        native,
+        open_entries=opened,
+        num_threads=num_threads,
+        cache=cache,
+        progress=generating,
+    )
 
 
 def _named_by_key(module: IRModule) -> IRModule:

@@ -94,6 +94,7 @@ from eqsat.ir._requirements import (
     size_requirements,
     stated_requirements,
 )
+from eqsat.ir._retype import with_argument_types
 from eqsat.ir._specialize import specialized
 from eqsat.ir._structural import structural_equal, structural_hash
 from eqsat.ir._subtyping import bind_symbols, fits, result_of_call
@@ -114,6 +115,7 @@ from eqsat.ir._types import (
     has_unknown_dtype,
     substitute_type,
     with_dtype,
+    with_dtypes_of,
 )
 from eqsat.ir._wellformed import check_well_formed
 from eqsat.ir._wellformed_tir import check_primfunc_accesses
@@ -247,7 +249,9 @@ __all__ = [
     "type_symbols",
     "unproved",
     "variables_read",
+    "with_argument_types",
     "with_dtype",
+    "with_dtypes_of",
 ]
 
 if __name__ == "ir":

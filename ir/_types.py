@@ -168,5 +168,16 @@ def with_dtype(ty: Type, dtype: str) -> Type:
             return ty
 
 
+def with_dtypes_of(ty: Type, found: Type) -> Type:
+    """Return `ty` with the dtypes of `found` for the tensors that have none."""
+    match ty, found:
+        case TensorType(), TensorType(dtype=dtype):
+            return with_dtype(ty, dtype)
+        case TupleType(fields), TupleType(others) if len(fields) == len(others):
+            return TupleType(tuple(map(with_dtypes_of, fields, others)))
+        case _:
+            return ty
+
+
 def _substitute_dims(shape: Shape | UnknownShape, env: dict[str, Dim]) -> Shape | UnknownShape:
     return shape if isinstance(shape, UnknownShape) else tuple(substitute(d, env) for d in shape)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from eqsat.ir import UNKNOWN_DTYPE, TensorType, TupleType, Type, with_dtype
+from eqsat.ir import UNKNOWN_DTYPE, TensorType, TupleType, Type, with_dtypes_of
 from eqsat.rules._resolve import (
     Bindings,
     Built,
@@ -80,7 +80,7 @@ def typings(
         if not names:
             built = build(lhs, typed)
             if built is not None:
-                yield typed, tuple(map(_completed, expected, [b.type for b in built]))
+                yield typed, tuple(map(with_dtypes_of, expected, [b.type for b in built]))
             return
         name, rest = names[0], names[1:]
         for dtype in _TRIED:
@@ -103,17 +103,6 @@ def _agree(expected: Type, found: Type) -> bool:
             return all(map(_agree, fields, others))
         case _:
             return False
-
-
-def _completed(expected: Type, found: Type) -> Type:
-    """Return the type of a matched class, its shape as it is there, with the dtypes of `found`."""
-    match expected, found:
-        case TensorType(), TensorType(dtype=dtype):
-            return with_dtype(expected, dtype)
-        case TupleType(fields), TupleType(others):
-            return TupleType(tuple(map(_completed, fields, others)))
-        case _:
-            return expected
 
 
 def is_same_form(a: Sequence[Built], b: Sequence[Built]) -> bool:

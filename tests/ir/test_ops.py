@@ -38,6 +38,7 @@ from eqsat.ir import (
     register_op,
     structural_equal,
     te,
+    with_dtypes_of,
 )
 from eqsat.ir.ops import OperatorError
 from eqsat.shapes import (
@@ -180,24 +181,13 @@ def _without_dtype(ty: Type) -> Type:
             return ty
 
 
-def _with_dtypes_of(ty: Type, known: Type) -> Type:
-    """Return `ty` with the dtypes of `known` where it has none."""
-    match ty, known:
-        case TensorType(dtype="void"), TensorType():
-            return TensorType(ty.shape, known.dtype, ty.vdevice)
-        case TupleType(fields), TupleType(others):
-            return TupleType(tuple(map(_with_dtypes_of, fields, others)))
-        case _:
-            return ty
-
-
 @pytest.mark.parametrize(("o", "sample"), CASES)
 def test_operands_of_unknown_dtype_leave_unknown_only_dtypes(o: OpDef, sample: Sample) -> None:
     types, attrs = _types(o, sample), _attrs(o, sample)
     out = infer_type(o, types, attrs)
     some = [[_without_dtype(t) if i == k else t for i, t in enumerate(types)] for k in range(9)]
     for given in (*some[: len(types)], [*map(_without_dtype, types)]):
-        assert _with_dtypes_of(infer_type(o, given, attrs), out) == out
+        assert with_dtypes_of(infer_type(o, given, attrs), out) == out
 
 
 @pytest.mark.parametrize(("o", "sample"), CASES)
