@@ -18,7 +18,7 @@ from eqsat.ir._interpret_bind import RuntimeCheckError
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._tir import Buffer, PrimFunc
-from eqsat.ir._types import ShapeType, TensorType, TupleType, Type
+from eqsat.ir._types import UNKNOWN_DTYPE, ShapeType, TensorType, TupleType, Type
 from eqsat.ir._visit import walk
 from eqsat.shapes import SymDim, evaluate, numpy_dtype
 
@@ -87,6 +87,11 @@ def empty_tensor(ty: Type, symbols: Mapping[str, int]) -> NDArray[Any]:
     if not isinstance(ty, TensorType):
         raise RuntimeCheckError(
             f"an output that is passed to be written is a tensor, but its type is {ty}"
+        )
+    if ty.dtype == UNKNOWN_DTYPE:
+        raise RuntimeCheckError(
+            f"an output that is passed to be written is {ty}; give it a dtype in the call: "
+            'out_sinfo=R.Tensor((2, 2), "float32")'
         )
     return np.zeros(tuple(evaluate(d, symbols) for d in ty.dims), numpy_dtype(ty.dtype))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._te import Tensor
-from eqsat.ir._types import Type
+from eqsat.ir._types import UNKNOWN_DTYPE, Type
 from eqsat.shapes import Shape
 
 
@@ -151,6 +151,9 @@ class OpDef:
             value = given.get(a.name, a.default)
             if isinstance(value, Required):
                 raise TypeError(f"{self.name} needs the attribute {a.name}")
+            is_absent = a.kind == "dtype" and value in ("", UNKNOWN_DTYPE)
+            if is_absent and not isinstance(a.default, Required):
+                value = a.default
             filled[a.name] = _normal(value, a.kind)
         return filled
 

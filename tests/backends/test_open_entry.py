@@ -172,3 +172,22 @@ def test_what_the_host_runs_is_named_and_can_be_forbidden() -> None:
     chain = eqsat.compile(module(CHAIN), host_operations="forbid")
     args = [whole(s, "float32") for s in ((5, 16), (16, 2), (2, 32))]
     np.testing.assert_array_equal(chain(*args), eqsat.interpret(module(CHAIN), *args))
+
+
+WRITTEN = """
+@I.ir_module
+class Module:
+    @R.function
+    def main(x: R.Tensor((2, 2))):
+        z = R.call_dps_packed("tests.add_one", (x,), out_sinfo=R.Tensor((2, 2)))
+        return z
+"""
+
+
+def test_an_output_without_dtype_is_not_made() -> None:
+    eqsat.register_func("tests.add_one", lambda x, y: np.add(x, 1, out=y), override=True)
+    x = np.ones((2, 2), np.float32)
+    for program in (module(WRITTEN), eqsat.optimize(module(WRITTEN)).module):
+        for run in (eqsat.compile(program), lambda x, mod=program: eqsat.interpret(mod, x)):
+            with pytest.raises(eqsat.EqsatError, match=r"is void\[2, 2\].*out_sinfo=R.Tensor"):
+                run(x)

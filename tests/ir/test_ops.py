@@ -190,6 +190,13 @@ def test_operands_of_unknown_dtype_leave_unknown_only_dtypes(o: OpDef, sample: S
         assert with_dtypes_of(infer_type(o, given, attrs), out) == out
 
 
+@pytest.mark.parametrize("dtype", ["void", ""])
+def test_no_dtype_as_an_attribute_is_the_default(dtype: str) -> None:
+    assert op("zeros").fill_attrs({"dtype": dtype}) == {"dtype": "float32"}
+    assert op("cumsum").fill_attrs({"dtype": dtype})["dtype"] is None
+    assert op("astype").fill_attrs({"dtype": dtype}) == {"dtype": dtype}  # it has none
+
+
 @pytest.mark.parametrize(("o", "sample"), CASES)
 def test_infer_reference_and_compute_agree(o: OpDef, sample: Sample) -> None:
     types, attrs = _types(o, sample), _attrs(o, sample)
