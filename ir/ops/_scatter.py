@@ -36,6 +36,7 @@ from eqsat.ir.ops._common import (
     broadcast_types,
     cast_to,
     clamp_index,
+    down,
     has_none,
     known_dims,
     require_at_most,
@@ -49,6 +50,7 @@ from eqsat.ir.ops._common import (
     tensor_type,
     tensor_types,
     tensors,
+    up,
     widen,
 )
 from eqsat.ir.ops._index import resolve_indices
@@ -56,6 +58,12 @@ from eqsat.shapes import Shape, broadcast_all, row_major_strides
 
 _REDUCTIONS = ("update", "add", "mul", "max", "min")
 _COMBINERS: dict[str, Combiner] = {"add": "sum", "mul": "prod", "max": "max", "min": "min"}
+_COMBINE: dict[str, np.ufunc] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
 
 # Of the updates, numbered by positions j: which element of the result it goes to, and its value.
 _Hit = Callable[[Sequence[PrimExpr], Sequence[PrimExpr]], PrimExpr]
@@ -155,19 +163,15 @@ def _infer_scatter_elements(types: Sequence[Type], attrs: Attrs) -> Type:
     return _checked(attrs, x)
 
 
-def _scatter_at(result: Array, where: tuple[Array, ...], updates: Array, reduction: str) -> Array:
-    match reduction:
-        case "update":
-            result[where] = updates
-        case "add":
-            np.add.at(result, where, updates)
-        case "mul":
-            np.multiply.at(result, where, updates)
-        case "max":
-            np.maximum.at(result, where, updates)
-        case _:
-            np.minimum.at(result, where, updates)
-    return result
+def _scatter_at(x: Array, where: tuple[Array, ...], updates: Array, reduction: str) -> Array:
+    """Return `x` with the updates put in, or combined in the dtype it is computed in."""
+    if reduction == "update":
+        result = x.copy()
+        result[where] = updates
+        return result
+    result = np.array(up(x))
+    _COMBINE[reduction].at(result, where, up(updates))
+    return down(result, x)
 
 
 def _scatter_elements(
@@ -175,7 +179,7 @@ def _scatter_elements(
 ) -> Array:
     where: list[Array] = list(np.indices(indices.shape, sparse=True))
     where[axis] = resolve_indices(indices, x.shape[axis])
-    return _scatter_at(x.copy(), tuple(where), updates, reduction)
+    return _scatter_at(x, tuple(where), updates, reduction)
 
 
 def _scatter_elements_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -228,7 +232,7 @@ def _infer_scatter_nd(types: Sequence[Type], attrs: Attrs) -> Type:
 
 def _scatter_nd(x: Array, indices: Array, updates: Array, *, reduction: str) -> Array:
     where = tuple(resolve_indices(indices[..., d], x.shape[d]) for d in range(indices.shape[-1]))
-    return _scatter_at(x.copy(), where, updates, reduction)
+    return _scatter_at(x, where, updates, reduction)
 
 
 def _scatter_nd_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
@@ -283,7 +287,7 @@ def _require_places(x: TensorType, indices: Sequence[TensorType], values: Tensor
 
 def _index_put(x: Array, indices: list[Array], values: Array, *, accumulate: bool) -> Array:
     where = tuple(resolve_indices(i, n) for i, n in zip(indices, x.shape, strict=False))
-    return _scatter_at(x.copy(), where, values, "add" if accumulate else "update")
+    return _scatter_at(x, where, values, "add" if accumulate else "update")
 
 
 def _index_put_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
