@@ -29,6 +29,7 @@ class OpenEntryPoint:
         self._name, self._compile = function.name, compile_for
         self._inputs = [Input(p.name, p.type) for p in function.params]
         self._made: dict[tuple[Type, ...], Executable | EntryPoint] = {}
+        self._met: dict[tuple[Any, ...], Executable | EntryPoint] = {}  # by dtypes as they came
         self._lock = Lock()
         self.num_threads = num_threads
 
@@ -44,7 +45,13 @@ class OpenEntryPoint:
             EqsatError: an operator does not take the dtypes of the arguments, or a value does not
                 fit its type.
         """
+        dtypes = tuple([getattr(a, "dtype", None) for a in args])
+        made = None if kwargs else self._met.get(dtypes)
+        if made is not None:  # it checks the arguments itself
+            return made(*args)
         made, given = self._made_for(args, kwargs)
+        if not kwargs and not any(d is None for d in dtypes):
+            self._met[dtypes] = made
         return made(*given)
 
     def profile(self, /, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:

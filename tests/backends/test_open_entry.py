@@ -135,6 +135,22 @@ def test_around_branches_tuples_and_calls(dtype: str, is_optimized: bool, condit
     assert not any("host" in k.label for k in exe.profile(*args, repeat=1).kernels)
 
 
+def test_dtypes_inside_tuples_and_by_name() -> None:
+    exe = eqsat.compile(module(BRANCH))
+    for dtype in ("float32", "int64", "float32"):
+        pair = (whole((6,), dtype), whole((6,), dtype))
+        for got in (exe(np.asarray(True), pair), exe(pair=pair, c=np.asarray(True))):
+            assert got.dtype == np.dtype(dtype)
+            np.testing.assert_array_equal(got, 2 * pair[0] * pair[0])
+
+
+def test_calls_one_after_the_other_in_other_dtypes() -> None:
+    exe = eqsat.compile(module(FLOATS))
+    for dtype in ("float32", "float64", "float32", "float64"):
+        x, y = np.zeros(4, dtype), np.ones(4, dtype)
+        assert exe(x, y).dtype == exe(y=y, x=x).dtype == np.dtype(dtype)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_recursion(dtype: str) -> None:
     mod = module(LOOP)
