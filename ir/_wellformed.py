@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eqsat.ir._call import infer_type
-from eqsat.ir._call_ops import CALL_OPS, is_condition
+from eqsat.ir._call_ops import CALL_OPS, UNIT, is_condition
 from eqsat.ir._expr import (
     Binding,
     BindingBlock,
@@ -244,7 +244,8 @@ class _FunctionCheck:
             self._atom(a, scope)
         match call.op:
             case OpDef() as op:
-                if not op.is_pure:
+                # An allocation is seen by nobody before it is written.
+                if not op.is_pure and (call.type == UNIT or not op.cannot_run):
                     self._effect(op.name, is_dataflow)
                 self._operator_call(op, call)
             case GlobalVar(name):
@@ -387,7 +388,12 @@ class _FunctionCheck:
         self, name: str, target: Function | PrimFunc | ExternFunc, call: Call, is_dataflow: bool
     ) -> None:
         if isinstance(target, PrimFunc):
-            raise self._fail(f"{name} is a PrimFunc; call it by call_tir")
+            # As in TVM it may write what a pure function allocated.
+            if is_dataflow:
+                self._effect(f"{name}, called without call_tir,", is_dataflow)
+            if len(call.args) != len(target.params):
+                raise self._fail(f"{name} has {len(target.params)} parameters")
+            return
         if isinstance(target, ExternFunc):
             if not (isinstance(target.type, CallableType) and target.type.is_pure):
                 self._effect(name, is_dataflow)

@@ -26,6 +26,7 @@ from eqsat.shapes import Dim, normalize_axis
 
 _GRADIENT = "the gradient of an operator, which inference does not need"
 _COLLECTIVE = "an exchange between devices; a program here runs on one"
+_LOWERED = "what TVM's virtual machine makes of call_tir; write R.call_tir"
 _MEMORY = "memory of TVM's virtual machine; eqsat plans memory itself"
 
 
@@ -62,7 +63,7 @@ def _kind(operand: str) -> OperandKind:
     match operand:
         case "shape" | "size":
             return OperandKind.SHAPE
-        case "storage" | "offset" | "obj":
+        case "storage" | "offset" | "obj" | "func" | "args":
             return OperandKind.OBJECT
         case _:
             return OperandKind.TENSOR
@@ -164,4 +165,5 @@ RUNTIME: tuple[OpDef, ...] = (
     _operator("vm.alloc_tensor", ("storage", "offset", "shape"), _allocated(2), _MEMORY, _DTYPE,
               _DEVICE, is_pure=False),
     _operator("vm.kill_object", ("obj",), _nothing, _MEMORY, is_pure=False),
+    _operator("vm.call_tir_dyn", ("func", "args"), _nothing, _LOWERED, is_pure=False),
 )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._attrs import AttrMap, AttrValue
+from eqsat.ir._call_ops import UNIT
 from eqsat.ir._expr import (
     ExternFunc,
     Function,
@@ -37,6 +38,13 @@ from eqsat.ir.script._syntax import (
     text_literal,
 )
 from eqsat.shapes import is_symbol_name, sym
+
+
+_HOST_MODULE = "BasePyModule"
+"""The class of modules that hold Python functions, `@I.pyfunc`."""
+
+_PRIM_FUNC = CallableType((), UNIT, is_pure=False, opaque=True)
+"""The type of a PrimFunc, which writes into its arguments and returns nothing."""
 
 
 def parse_module(text: str, source_name: str = "<script>") -> IRModule:
@@ -69,6 +77,7 @@ class _ModuleReader:
         self._functions: dict[str, Function | PrimFunc] = {}
         self._signatures: dict[str, CallableType] = {}
         self._reading: set[str] = set()
+        self._holds_host_functions = False
         self._attrs: dict[str, AttrValue] = {}
         self._global_infos: dict[str, tuple[str, ...]] = {}
         self._extern: dict[str, ExternFunc] = {}
@@ -117,6 +126,7 @@ class _ModuleReader:
         if classes:
             self._context.module_name = classes[0].name
             self._check_class(classes[0])
+            self._holds_host_functions = bool(classes[0].bases)
         for statement in body:
             self._member(statement)
         self._context.function_names = [*self._definitions, *self._extern]
@@ -127,7 +137,7 @@ class _ModuleReader:
         if (
             names not in (["I.ir_module"], ["R.py_module"])
             or node.keywords
-            or bases not in ([], ["BasePyModule"])
+            or (bases and [b.split(".")[-1] for b in bases] != [_HOST_MODULE])
         ):
             raise self._source.error(
                 node, "a module is a class with the one decorator @I.ir_module"
@@ -136,11 +146,14 @@ class _ModuleReader:
     def _member(self, node: ast.stmt) -> None:
         match node:
             case ast.FunctionDef(name=name):
-                if name in self._definitions:
+                if name in self._definitions or name in self._extern:
                     raise self._source.error(node, f"function {name} is defined twice")
                 if name in RESERVED_GLOBALS:
                     raise self._source.error(node, f"{name} cannot name a function; it is reserved")
-                self._definitions[name] = node
+                if any(dotted(d) == "I.pyfunc" for d in node.decorator_list):
+                    self._host_function(node)
+                else:
+                    self._definitions[name] = node
             case ast.Expr(value=ast.Call() as call) if callee(call) == "I.module_attrs":
                 given = required(
                     self._source, call, bind(self._source, call, "attrs allow"), "attrs"
@@ -162,6 +175,17 @@ class _ModuleReader:
                 raise self._source.error(
                     node, f"{ast.unparse(node).splitlines()[0]} is no part of a module"
                 )
+
+    def _host_function(self, node: ast.FunctionDef) -> None:
+        """Read `@I.pyfunc def f(...)`: as in TVM it is the external function f, without its body."""
+        if not self._holds_host_functions:
+            raise self._source.error(
+                node,
+                f"@I.pyfunc stands in a class that inherits from {_HOST_MODULE}: "
+                f"class {self._context.module_name}({_HOST_MODULE})",
+            )
+        self._attrs["base_py_module"] = True
+        self._extern[node.name] = ExternFunc(node.name, span=self._source.span(node))
 
     def _extern_func(self, call: ast.Call) -> ExternFunc:
         types = TypeReader(self._source, dict(self._context.type_vars))
@@ -246,7 +270,7 @@ class _ModuleReader:
 
     def _read_signature(self, name: str, node: ast.FunctionDef, use: ast.AST) -> CallableType:
         if self._is_primfunc(node):
-            return PACKED_FUNC
+            return _PRIM_FUNC
         params, result = read_signature(self._context, node, dict(self._context.type_vars))
         types = tuple(p.type for p in params)
         if result is not None:

@@ -246,7 +246,6 @@ NULL = "null_value"
 _OUT = {
     "dist.": "shards tensors over devices; a program here runs on one",
     "inspect.": "reads a field of a tensor's header; TVMScript has no spelling for it",
-    "vm.call_tir_dyn": "what TVM's virtual machine makes of call_tir; not in programs before that",
 }
 _HOST = "host operation"
 _HEAD = """# Operators

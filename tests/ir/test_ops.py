@@ -289,6 +289,7 @@ RUNTIME_CALLS = {
     "R.vm.alloc_storage(R.shape([24]), R.prim_value(0), R.dtype('uint8'))": "",
     "R.vm.alloc_tensor(s, R.prim_value(0), R.shape([2]), R.dtype('int8'))": "int8[2]",
     "R.vm.kill_object(s)": "",
+    "R.vm.call_tir_dyn('copy', (x, i, R.shape([2])))": "",
 }
 
 

@@ -48,6 +48,8 @@ NOT_RUN = {
     "extern_called": "TVM does not take an external function for one of the module, `cls.typed`",
     "float8_and_others": "TVM packs two int4 in a byte, a NumPy array holds one",
     "func_type_is_inferred": "a parameter is a function, which is no argument from Python",
+    "host_functions": "calls a Python function that the text does not carry to TVM's machine",
+    "lowered_to_the_virtual_machine": "memory of TVM's virtual machine",
     "impure_calls": "calls external functions that nobody defines",
     "impure_calls_new_words": "calls external functions that nobody defines",
     "launch_threads": "threads of a GPU, on a CPU",
