@@ -39,7 +39,6 @@ from eqsat.ir.script._syntax import (
 )
 from eqsat.shapes import is_symbol_name, sym
 
-
 _HOST_MODULE = "BasePyModule"
 """The class of modules that hold Python functions, `@I.pyfunc`."""
 
@@ -177,7 +176,7 @@ class _ModuleReader:
                 )
 
     def _host_function(self, node: ast.FunctionDef) -> None:
-        """Read `@I.pyfunc def f(...)`: as in TVM it is the external function f, without its body."""
+        """Read `@I.pyfunc def f(...)`: as in TVM the external function f, without its body."""
         if not self._holds_host_functions:
             raise self._source.error(
                 node,

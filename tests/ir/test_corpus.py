@@ -68,7 +68,7 @@ def test_rejected_programs_show_the_place(name: str) -> None:
 
 
 # Where TVM keeps another form of the same program: types less precise than the value's, dims in
-# another order of terms, a loop over a literal that is 32 bits wide there, marks on a Python function.
+# another order of terms, a loop over a literal of 32 bits there, marks on a Python function.
 KEPT_OTHERWISE = {
     "closures", "call_with_prims", "shape_variable_in_type", "typevar_declarations",
     "symbol_in_attributes", "unannotated_function_result_of_global", "host_functions",
