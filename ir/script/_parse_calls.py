@@ -29,7 +29,15 @@ from eqsat.ir._types import (
 )
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._parse_values import attribute
-from eqsat.ir.script._syntax import bind, is_none, keywords, required, sequence, text_literal
+from eqsat.ir.script._syntax import (
+    bind,
+    is_none,
+    keywords,
+    literal,
+    required,
+    sequence,
+    text_literal,
+)
 
 _RENAMED = {"out_sinfo": "out_ty", "sinfo_args": "ty_args", "gvar": "func", "func_name": "func"}
 
@@ -201,15 +209,18 @@ class CallReader:
         given = self._keywords(node)
         types_node = given.pop("ty_args", None)
         what = operator.name if operator else "call_packed"
-        extra = operator.attrs if operator else ()
         positional = list(node.args)
         if what in CLOSURE_CALLS:
             positional, types_node = self._closure_arguments(node, given, types_node)
         elif not positional and "func" in given:
             positional = [given.pop("func")]
-        for name in set(given) - {a.name for a in extra}:
-            raise self._source.error(given[name], f"R.{what} has no argument {name}")
-        attrs = self._attributes(node, operator, given) if operator else {}
+        if operator is None:
+            given.pop("attrs_type_key", None)  # TVM's class of the other ones
+            attrs = {n: literal(self._source, a, f"the attribute {n}") for n, a in given.items()}
+        else:
+            for name in set(given) - {a.name for a in operator.attrs}:
+                raise self._source.error(given[name], f"R.{what} has no argument {name}")
+            attrs = self._attributes(node, operator, given)
         if not positional:
             raise self._source.error(node, f"R.{what} needs a function")
         function = self._callee(positional[0])
@@ -223,7 +234,7 @@ class CallReader:
         types = self._type_arguments(types_node)
         result = self._one_type(types)
         if operator is None:
-            return Call(function, args, {}, result, types, span)  # pyright: ignore[reportArgumentType]  # checked above
+            return Call(function, args, attrs, result, types, span)  # pyright: ignore[reportArgumentType]  # checked above
         return Call(operator, (function, *args), attrs, result, types, span)
 
     def _closure_arguments(

@@ -361,7 +361,7 @@ class TirReader:
         return For(var, low, extent, seq(), kind, thread, annotations), step
 
     def _grid(self, node: ast.For, call: ast.Call, names: list[str]) -> Stmt:
-        extents = [self._exprs.index(a) for a in call.args]
+        extents = self._exprs.sizes(call.args)
         if len(extents) != len(names) or call.keywords or not names:
             raise self._source.error(
                 node, f"T.grid has {len(extents)} extents for {len(names)} variables"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from eqsat.ir._tir import (
     COMPARISONS,
@@ -27,7 +27,7 @@ from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, math_functi
 from eqsat.ir.script._parse_tir_views import View, difference
 from eqsat.ir.script._parse_values import scalar_of
 from eqsat.ir.script._source import Source
-from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
+from eqsat.ir.script._syntax import bind, callee, dotted, literal, required, text_literal
 from eqsat.shapes import bits, is_dtype, is_float, is_int, max_value, min_value
 
 _OPERATORS: dict[type[ast.operator], BinaryOp] = {
@@ -244,8 +244,50 @@ class TirExprReader:
             raise self.source.error(node, f"an index is an integer, this is {e.dtype}")
         return e
 
+    def sizes(self, nodes: Sequence[ast.expr]) -> list[PrimExpr]:
+        """Return integer expressions; `*A.shape` stands for those of a buffer.
+
+        Raises:
+            ParseError: one has another dtype.
+        """
+        found: list[PrimExpr] = []
+        for node in nodes:
+            shape = self.shape_of(node.value) if isinstance(node, ast.Starred) else None
+            found += (self.index(node),) if shape is None else shape
+        return found
+
+    def shape_of(self, node: ast.expr) -> tuple[PrimExpr, ...] | None:
+        """Return the sizes that `A.shape` stands for, None for another expression."""
+        match node:
+            case ast.Attribute(value=ast.Name() as of, attr="shape"):
+                return self.buffer(of).shape
+            case _:
+                return None
+
+    def dtype_of(self, node: ast.expr) -> str:
+        """Return the dtype that a string, or `A.dtype`, stands for.
+
+        Raises:
+            ParseError: it is neither.
+        """
+        match node:
+            case ast.Attribute(value=ast.Name() as of, attr="dtype"):
+                return self.buffer(of).dtype
+            case _:
+                return text_literal(self.source, node, "dtype")
+
     def _load(self, node: ast.Subscript) -> PrimExpr:
+        shape = self.shape_of(node.value)
+        if shape is not None:
+            return shape[self._place(node, len(shape))]
         return BufferLoad(*self.access(node))
+
+    def _place(self, node: ast.Subscript, count: int) -> int:
+        match literal(self.source, node.slice, "the axis"):
+            case int(axis) if -count <= axis < count:
+                return axis
+            case _:
+                raise self.source.error(node, f"{ast.unparse(node.value)} has {count} sizes")
 
     def access(self, node: ast.Subscript) -> tuple[Buffer, tuple[PrimExpr, ...]]:
         """Return the buffer and the indices of an access, one of a view being one of its source.
@@ -407,7 +449,7 @@ class TirExprReader:
         return required(self.source, node, bind(self.source, node, name), name)
 
     def _dtype(self, node: ast.expr) -> str:
-        dtype = text_literal(self.source, node, "dtype")
+        dtype = self.dtype_of(node)
         base, x, lanes = dtype.rpartition("x")
         if x and is_dtype(base) and lanes.isdigit():
             self._lane(node, int(lanes))
@@ -427,12 +469,11 @@ class TirExprReader:
         return IntImm(self._fits(node, int(value), dtype), dtype)
 
     def _cast(self, node: ast.Call) -> PrimExpr:
-        if node.args and not (
-            isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
-        ):
-            bound = bind(self.source, node, "value dtype")
-        else:
-            bound = bind(self.source, node, "dtype value")
+        match node.args:
+            case [] | [ast.Constant(value=str()) | ast.Attribute(attr="dtype"), *_]:
+                bound = bind(self.source, node, "dtype value")
+            case _:
+                bound = bind(self.source, node, "value dtype")
         dtype = self._dtype(required(self.source, node, bound, "dtype"))
         value = self.expr(required(self.source, node, bound, "value"))
         self._numeric(node, value)

@@ -191,7 +191,9 @@ class SignatureReader:
         is_start = is_none(at) or self._stands_for(at, offset) or (_is_zero(at) and offset == _ZERO)
         items = sequence(shape_node)
         items = [shape_node] if items is None else items
-        shape = tuple(self._dim(item, quoted) for item in items)
+        shape = self._exprs.shape_of(shape_node)
+        if shape is None:
+            shape = tuple(self._dim(item, quoted) for item in items)
         given = bound.get("strides")
         expected = row_strides(shape) if strides is None else strides
         is_strided = not (is_none(given) or self._are_strides(given, expected, len(shape)))
@@ -201,7 +203,7 @@ class SignatureReader:
             )
         dtype = "float32"
         if "dtype" in bound:
-            dtype = text_literal(self._source, bound["dtype"], "dtype")
+            dtype = self._exprs.dtype_of(bound["dtype"])
         if not is_dtype(dtype):
             raise self._source.error(bound["dtype"], f"unknown dtype {dtype!r}")
         scope = "global"

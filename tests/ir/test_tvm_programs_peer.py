@@ -35,9 +35,10 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="TVM is not installed"),
 ]
 
-NUM_RUN = 100
+NUM_RUN = 101
 NOT_RUN = {
     "arguments_of_packed_calls": "calls external functions that nobody defines",
+    "attributes_of_packed_calls": "calls external functions that nobody defines",
     "bound_threads": "threads of a GPU, on a CPU",
     "call_tir_forms": "TVM's virtual machine has no call_tir_with_grad",
     "evaluate_and_calls": "calls external functions that nobody defines",
