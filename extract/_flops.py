@@ -44,20 +44,20 @@ class Contraction:
 
 
 def count_flops(
-    op: OpDef,
-    operands: Sequence[Type],
-    attrs: Attrs,
-    result: Type,
-    sizes: Sizes,
-    profile: DeviceProfile,
+    outputs: Sequence[Tensor] | None, types: Sequence[Type], sizes: Sizes, profile: DeviceProfile
 ) -> float:
     """Return the scalar operations of one call, index arithmetic left out.
 
     A transcendental counts as the profile says; a reduction adds one operation per element.
+
+    Args:
+        outputs: what `computed` returns for the call.
+        types: those of its operands and its result, which count where there are no `outputs`.
+        sizes: the symbols.
+        profile: the device.
     """
-    outputs = computed(op, operands, attrs, result)
     if outputs is None:
-        elements = max([_numel(t, sizes) for t in (*operands, result)], default=1)
+        elements = max([_numel(t, sizes) for t in types], default=1)
         return _UNCOUNTED_FLOPS * elements
     return sum(stage_flops(t, sizes, profile) for t in topological_tensors(outputs))
 

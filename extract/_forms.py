@@ -41,7 +41,8 @@ class _Work:
     flops: float
     rows: Rows | None
     contraction: Contraction | None
-    product_s: tuple[float, float] = (0.0, 0.0)  # the second operand ready, and to be packed
+    # Where not counted in flops: the seconds with the second operand ready, and to be packed.
+    product_s: tuple[float, float] = (0.0, 0.0)
 
 
 def prepare(
@@ -184,12 +185,12 @@ class _FormMaker:
                 product_s(tiled, graph.profile, num_bytes, packs=p) for p in (False, True)
             )
             return _Work("contraction", product.flops, None, product, (ready, packed))
-        outputs = computed(o, types, attrs, result) if o.kind is OpKind.OPAQUE else None
-        if outputs is not None:
+        outputs = computed(o, types, attrs, result)
+        if o.kind is OpKind.OPAQUE and outputs is not None:
             seconds = stages_s(outputs, graph.sizes, graph.profile)
             if seconds is not None:
                 return _Work("opaque", 0.0, None, None, (seconds, seconds))
-        flops = count_flops(o, types, attrs, result, graph.sizes, graph.profile)
+        flops = count_flops(outputs, (*types, result), graph.sizes, graph.profile)
         if o.kind is OpKind.WINDOW:
             seconds = _window_s(graph, o, attrs, self._numbers(_shape(result) or ()), flops)
             return _Work("window", flops, rows, None, (seconds, seconds))

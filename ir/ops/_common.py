@@ -100,6 +100,18 @@ def shape_type(ty: Type, what: str = "shape") -> ShapeType:
     return ty
 
 
+def sizes_of_result(ty: Type, what: str = "shape") -> Shape | UnknownShape:
+    """Return the dims of a shape value that a result is to have.
+
+    Raises:
+        TypeCheckError: it is no shape, or one of its numbers is negative.
+    """
+    dims = shape_type(ty, what).dims
+    if not isinstance(dims, UnknownShape) and any(isinstance(d, int) and d < 0 for d in dims):
+        raise TypeCheckError(f"{what}: a size is not negative, got {ty}")
+    return dims
+
+
 def same_dtype(*types: TensorType) -> str:
     """Return the one dtype of all operands; an unknown one fits any.
 

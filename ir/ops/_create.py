@@ -35,7 +35,7 @@ from eqsat.ir.ops._common import (
     out_dims,
     out_dtype,
     require_rank,
-    shape_type,
+    sizes_of_result,
     tensor,
     tensor_type,
 )
@@ -57,7 +57,7 @@ _Scalar = int | float | SymDim
 def _infer_full(types: Sequence[Type], attrs: Attrs) -> Type:
     value = tensor_type(types[1], "fill_value")
     require_rank(value, 0, "fill_value")
-    return TensorType(shape_type(types[0]).dims, dtype_attr(attrs, "dtype", value.dtype))
+    return TensorType(sizes_of_result(types[0]), dtype_attr(attrs, "dtype", value.dtype))
 
 
 def _infer_full_like(types: Sequence[Type], attrs: Attrs) -> Type:
@@ -67,7 +67,7 @@ def _infer_full_like(types: Sequence[Type], attrs: Attrs) -> Type:
 
 
 def _infer_constant(types: Sequence[Type], attrs: Attrs) -> Type:
-    return TensorType(shape_type(types[0]).dims, dtype_attr(attrs, "dtype", "float32"))
+    return TensorType(sizes_of_result(types[0]), dtype_attr(attrs, "dtype", "float32"))
 
 
 def _infer_like(types: Sequence[Type], attrs: Attrs) -> Type:

@@ -34,6 +34,7 @@ from eqsat.ir.ops._common import (
     dtype_attr,
     gather_from,
     known_dims,
+    sizes_of_result,
     str_attr,
     tensor,
     tensor_type,
@@ -109,7 +110,7 @@ def _infer_view(types: Sequence[Type], attrs: Attrs) -> Type:
     dtype = dtype_attr(attrs, "dtype", x.dtype)
     offset = attrs["relative_byte_offset"]
     if isinstance(types[1], ShapeType):
-        dims = types[1].dims
+        dims = sizes_of_result(types[1])
         _check_room(x, dims, dtype, offset if isinstance(offset, (int, SymDim)) else 0)
         return TensorType(dims, dtype, x.vdevice)
     if offset is not None and offset != 0:

@@ -14,14 +14,20 @@ from eqsat.ir._op import REQUIRED, Attr, OpDef, Operand, OperandKind, OpKind
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     ObjectType,
-    ShapeType,
     TensorType,
     TupleType,
     Type,
     TypeCheckError,
     UnknownShape,
 )
-from eqsat.ir.ops._common import Infer, dtype_attr, int_attr, known_dims, tensor_type
+from eqsat.ir.ops._common import (
+    Infer,
+    dtype_attr,
+    int_attr,
+    known_dims,
+    sizes_of_result,
+    tensor_type,
+)
 from eqsat.shapes import Dim, normalize_axis
 
 _GRADIENT = "the gradient of an operator, which inference does not need"
@@ -88,10 +94,8 @@ def _allocated(position: int) -> Infer:
     """Return the inference of an allocation whose shape is an operand; the dtype is a value."""
 
     def infer(types: Sequence[Type], attrs: Attrs) -> Type:
-        shape = types[position]
-        if not isinstance(shape, ShapeType):
-            raise TypeCheckError(f"the shape to allocate must be a shape, got {shape}")
-        return TensorType(shape.dims, dtype_attr(attrs, "dtype", UNKNOWN_DTYPE))
+        dims = sizes_of_result(types[position], "the shape to allocate")
+        return TensorType(dims, dtype_attr(attrs, "dtype", UNKNOWN_DTYPE))
 
     return infer
 

@@ -234,7 +234,8 @@ class CallReader:
         types = self._type_arguments(types_node)
         result = self._one_type(types)
         if operator is None:
-            return Call(function, args, attrs, result, types, span)  # pyright: ignore[reportArgumentType]  # checked above
+            assert isinstance(function, (ExternFunc, Var)), "checked above"
+            return Call(function, args, attrs, result, types, span)
         return Call(operator, (function, *args), attrs, result, types, span)
 
     def _closure_arguments(

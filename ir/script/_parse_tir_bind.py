@@ -18,7 +18,7 @@ from eqsat.ir._tir import (
 from eqsat.ir.script._parse_tir_block import DeclarationReader
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._source import Source
-from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
+from eqsat.ir.script._syntax import bind, callee, dotted, required
 from eqsat.shapes import is_dtype
 
 Around = Callable[[Stmt], Stmt]
@@ -78,7 +78,10 @@ class BindingReader:
             case ast.Call() if called in _SCALARS:
                 bound = bind(self._source, value, "dtype scope")
                 node = required(self._source, value, bound, "dtype")
-                return self._scalar(name, text_literal(self._source, node, "dtype"))
+                dtype = self._exprs.dtype_of(node)
+                if not is_dtype(dtype):
+                    raise self._source.error(node, f"unknown dtype {dtype!r}")
+                return self._scalar(name, dtype)
             case ast.Call(args=[], keywords=[]) if called[:2] == "T." and is_dtype(called[2:]):
                 self._names[name] = Var(name, called[2:])
                 return _nothing

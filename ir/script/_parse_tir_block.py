@@ -232,9 +232,9 @@ class DeclarationReader:
                 node = required(self._source, call, bound, "predicate")
                 parts.predicate = self._exprs.condition(node)
             case "T.reads":
-                parts.reads = self._regions(call)
+                parts.reads = self._regions(call, parts)
             case "T.writes":
-                parts.writes = self._regions(call)
+                parts.writes = self._regions(call, parts)
             case name if name in BLOCK_ATTRS:
                 bound = bind(self._source, call, "attrs")
                 parts.annotations = self.annotations(required(self._source, call, bound, "attrs"))
@@ -242,11 +242,16 @@ class DeclarationReader:
                 return False
         return True
 
-    def _regions(self, call: ast.Call) -> tuple[BufferRegion, ...]:
+    def _regions(self, call: ast.Call, parts: BlockParts) -> tuple[BufferRegion, ...]:
         items = list(call.args)
         if len(items) == 1 and (listed := sequence(items[0])) is not None:
             items = listed
-        return tuple(self._region(item) for item in items)
+        regions = tuple(self._region(item) for item in items)
+        for item, region in zip(items, regions, strict=True):
+            if region.buffer in parts.allocations:
+                name = region.buffer.name
+                raise self._source.error(item, f"{name} is the block's own; regions are of others")
+        return regions
 
     def _region(self, node: ast.expr) -> BufferRegion:
         if not isinstance(node, ast.Subscript):

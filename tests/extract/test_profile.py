@@ -3,7 +3,7 @@ import json
 import pytest
 
 from eqsat.extract import REFERENCE_PROFILE, Sizes, load_profile
-from eqsat.extract._flops import contraction_of, count_flops
+from eqsat.extract._flops import computed, contraction_of, count_flops
 from eqsat.ir import TensorType, infer_type, op
 from eqsat.rules.fusion import FUSION_RULES
 from eqsat.shapes import sym
@@ -106,7 +106,8 @@ def flops(name, *shapes, **attrs):
     types = [TensorType(s, "float32") for s in shapes]
     filled = definition.fill_attrs(attrs)
     result = infer_type(definition, types, filled)
-    return count_flops(definition, types, filled, result, Sizes(n=10), REFERENCE_PROFILE)
+    outputs = computed(definition, types, filled, result)
+    return count_flops(outputs, (*types, result), Sizes(n=10), REFERENCE_PROFILE)
 
 
 def test_flops_are_counted_from_compute():
