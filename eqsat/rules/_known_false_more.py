@@ -52,6 +52,11 @@ def difference_with_itself(x: Float, y: Float) -> Sides:
     return (x - x) + y, y
 
 
+@wrong_values.rule(source=NAN, when=[types_agree])
+def number_equals_itself(x: Float, y: Float, c: Number) -> Sides:
+    return ops.where(ops.equal(c, c), x, y), x
+
+
 @wrong_values.rule(source=NAN)
 def sign_times_magnitude_is_square_root(x: Float) -> Sides:
     return ops.sqrt(ops.square(x)), ops.abs(x)

@@ -47,7 +47,7 @@ from eqsat.rules._language import (
     TensorSpec,
 )
 from eqsat.rules._resolve import Bindings
-from eqsat.rules._rule import Rule
+from eqsat.rules._rule import EXACT, Rule
 from eqsat.rules._terms import (
     AttrConst,
     AttrVar,
@@ -211,6 +211,8 @@ class Sampler:
     def _some_number(self, name: str) -> float:
         if name in self.roles:
             return self.rng.choice(self.roles[name][1])
+        if self.rule.numerics is EXACT and is_float(self.dtype) and self.rng.random() < 0.1:
+            return self.rng.choice((math.inf, -math.inf, math.nan))
         return self.rng.choice((*NUMBERS, float(math.prod(self.base[-2:])), *map(float, self.base)))
 
     def _constants(self) -> frozenset[str]:
@@ -236,7 +238,7 @@ class Sampler:
                 ):
                     if isinstance(value, AttrVar) and value.name not in self.attrs:
                         self.attrs[value.name] = (
-                            self._attr(term, attr_name, types, value.name)
+                            self._attr_or_none(term, attr_name, types, value.name)
                             if term.op != "eye"
                             else self._attr_of_eye(attr_name)
                         )
@@ -284,6 +286,13 @@ class Sampler:
     def _attr_of_eye(self, name: str) -> AttrValue:
         """Return an attribute of `eye`: its dtype or a size."""
         return self.dtype if name == "dtype" else self.rng.choice((2, *self.letters.values()))
+
+    def _attr_or_none(self, term: OpTerm, name: str, types: list[Type], variable: str) -> AttrValue:
+        declared = next(a for a in op(term.op).attrs if a.name == name)
+        draws_none = (term.op, name) in CUTS
+        if declared.optional and not draws_none and self.rng.random() < 0.05:
+            return None
+        return self._attr(term, name, types, variable)
 
     def _attr(self, term: OpTerm, name: str, types: list[Type], variable: str) -> AttrValue:
         spec = self.rule.specs[variable]
