@@ -30,7 +30,7 @@ from eqsat.ir import (
 )
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.shapes import EqsatError, is_bool, is_float, numpy_dtype, sym
-from tests.backends.test_all_ops import Case, attributes, cases, dims, draw, edge_cases
+from tests.backends._cases import Case, attributes, cases, dims, draw, edge_cases
 
 LIMITS = eqsat.Limits(num_nodes=1500, time_s=30.0, iterations=8)
 SIZES = (
