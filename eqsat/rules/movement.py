@@ -322,7 +322,7 @@ def tile_by_ones(x: Tensor, r: IntsAttr) -> Sides:
     return ops.tile(x, repeats=r), x
 
 
-@movement.rule(source=VIEWS)
+@movement.rule(source=VIEWS, when=[types_agree])
 def repeat_by_one(x: Tensor, k: IntAttr) -> Sides:
     return ops.repeat(x, repeats=1, axis=k), x
 
