@@ -1,6 +1,6 @@
 """Random programs of any operator: its own samples, in any dtype, with steps before and after it.
 
-    python -m tests.random_operators FIRST COUNT    # compiled and optimized against interpreted
+python -m tests.random_operators FIRST COUNT    # compiled and optimized against interpreted
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 import eqsat
@@ -218,11 +219,13 @@ class Maker:
                 limits = SPECIAL
                 if not is_float(ty.dtype):
                     wraps = not is_bool(ty.dtype) and bounds[0] < 0  # else they are positions
-                    info = np.iinfo(value.dtype) if wraps else None
+                    info = ml_dtypes.iinfo(value.dtype) if wraps else None
                     limits = (info.min, info.max, info.max - 1) if info else ()
                 count = rng.integers(0, value.size // 4 + 1) if limits else 0
                 with np.errstate(over="ignore"):
-                    value.flat[rng.integers(0, value.size, count)] = rng.choice(limits or (0,), count)
+                    value.flat[rng.integers(0, value.size, count)] = rng.choice(
+                        limits or (0,), count
+                    )
             found.append(value)
         return found
 
@@ -234,7 +237,7 @@ class Maker:
 
 
 def check(seed: int) -> int:
-    """Compare the program of a seed compiled and optimized with what it means; count comparisons."""
+    """Compare the program of a seed on every road with what it means; return how often."""
     maker = Maker(seed)
     module = maker.module()
     result = eqsat.optimize(module, limits=LIMITS, **({"dims": SIZES[0]} if seed % 2 else {}))

@@ -17,6 +17,7 @@ import eqsat
 from eqsat.ir import BlockBuilder, op, structural_equal
 from eqsat.ir.script import from_tvmscript, print_module
 from eqsat.shapes import sym
+from tests.random_operators import check as check_operators
 from tests.random_programs import EDGES, Program, make
 
 LIMITS = eqsat.Limits(num_nodes=3000, time_s=60.0, iterations=12)
@@ -95,6 +96,12 @@ def check(program: Program, envs: Sequence[Mapping[str, int]], num_variants: int
 def test_every_road_gives_what_the_program_means(seed: int, length: int) -> None:
     program = make(seed, length)
     check(program, sizes(seed, 2), num_variants=2)
+
+
+@pytest.mark.parametrize("first", range(0, 80, 20))
+def test_programs_of_any_operator_give_what_they_mean(first: int) -> None:
+    counts = [check_operators(seed) for seed in range(first, first + 20)]
+    assert sum(counts) > 100, "most programs run at most sizes"
 
 
 def test_sizes_that_leave_less_than_nothing_are_refused() -> None:
