@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eqsat.ir.tir import (
+    Address,
     Assert,
     Binary,
     Block,
@@ -109,6 +110,8 @@ class _Writer:
                 return f"(not {self.expr(a)})"
             case Intrinsic(name, args, dtype):
                 return f"(call {name} {dtype} {self._all(args)})"
+            case Address(buffer, indices):
+                return f"(address {self.buffer(buffer)} {self._all(indices)})"
             case StringImm(value):
                 return repr(value)
             case _:

@@ -52,6 +52,7 @@ from eqsat.ir._interpret import (
 from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_call import call_primfunc, empty_tensor, run_operator
 from eqsat.ir._interpret_host import check_assertion, print_values, printing_to, render
+from eqsat.ir._interpret_scalar import is_scalar_function
 from eqsat.ir._interpret_te import (
     evaluate_te,
 )
@@ -217,6 +218,7 @@ __all__ = [
     "interpret",
     "is_base_of",
     "is_known",
+    "is_scalar_function",
     "make_call",
     "normalized",
     "op",

@@ -75,7 +75,7 @@ def interpret(
     machine = _Machine(module, externs or {})
     values = [_as_value(a) for a in args]
     if isinstance(target, PrimFunc):
-        run_primfunc(target, values)
+        run_primfunc(target, values, externs=externs)
         return None
     try:
         return machine.call_function(target, values)
@@ -259,7 +259,7 @@ class _Machine:
             given = e.attrs["inplace_indices"]
             listed = given if isinstance(given, tuple) else (given,)
             inplace = [k if isinstance(k, int) else -1 for k in listed]
-        return call_primfunc(callee, args, e.type, inplace, frame.symbols)
+        return call_primfunc(callee, args, e.type, inplace, frame.symbols, externs=self.externs)
 
     def is_registered(self, callee: Expr) -> bool:
         """Say whether an external function comes from `register_func`: those write outputs."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from eqsat.ir import _tir as tir
 from eqsat.ir._attrs import Attrs, AttrValue
+from eqsat.ir._externs import Extern
 from eqsat.ir._interpret_bind import RuntimeCheckError
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._op import OpDef, OperandKind
@@ -52,11 +53,12 @@ def call_primfunc(
     inplace: Sequence[int] | None,
     symbols: Mapping[str, int],
     is_free: Callable[[int], bool] = lambda k: False,
+    externs: Mapping[str, Extern] | None = None,
 ) -> Any:
     """Return the outputs of `f`, of type `ty`.
 
     `inplace[i]` is the argument that output `i` overwrites, -1 for a new tensor. It is copied
-    before, unless `is_free` says that nobody else reads it.
+    before, unless `is_free` says that nobody else reads it. `externs` are functions that it calls.
     """
     types = ty.fields if isinstance(ty, TupleType) else (ty,)
     own, results, fresh = list(args), list[Any](), list[Any]()
@@ -67,7 +69,7 @@ def call_primfunc(
         else:
             results.append(empty_tensor(each, symbols))
             fresh.append(results[-1])
-    run_primfunc(f, [*own, *fresh], _named(f, symbols))
+    run_primfunc(f, [*own, *fresh], _named(f, symbols), externs)
     return tuple(results) if isinstance(ty, TupleType) else results[0]
 
 

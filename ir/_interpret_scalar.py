@@ -86,6 +86,11 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
 }
 
 
+def is_scalar_function(name: str) -> bool:
+    """Say whether `apply_intrinsic` knows the function of an `Intrinsic`."""
+    return name in INTRINSICS or name == "reinterpret"
+
+
 def apply_intrinsic(name: str, args: list[Any], dtype: str) -> Any:
     """Return the scalar function `name` of `args` in `dtype`; narrow ones are computed wide."""
     if name == "reinterpret":

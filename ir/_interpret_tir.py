@@ -9,9 +9,17 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._externs import Extern
 from eqsat.ir._interpret_bind import RuntimeCheckError
-from eqsat.ir._interpret_scalar import apply_binary, apply_cast, apply_intrinsic
+from eqsat.ir._interpret_foreign import call_foreign
+from eqsat.ir._interpret_scalar import (
+    apply_binary,
+    apply_cast,
+    apply_intrinsic,
+    is_scalar_function,
+)
 from eqsat.ir._tir import (
+    Address,
     Assert,
     Binary,
     Block,
@@ -38,6 +46,7 @@ from eqsat.ir._tir import (
     Var,
     While,
 )
+from eqsat.ir._visit import addressed
 from eqsat.shapes import numpy_dtype
 
 Array = NDArray[Any]
@@ -47,6 +56,7 @@ def run_primfunc(
     func: PrimFunc,
     arguments: Sequence[Array | float],
     symbols: Mapping[str, int] | None = None,
+    externs: Mapping[str, Extern] | None = None,
 ) -> None:
     """Run `func` on `arguments`, one per parameter; buffers are written in place.
 
@@ -54,21 +64,34 @@ def run_primfunc(
         func: any PrimFunc; loop kinds and thread bindings run serially.
         arguments: an array per buffer, a number per scalar parameter.
         symbols: values of shape symbols that no argument's shape binds.
+        externs: Python functions that it calls, by name; the others are those of `register_func`
+            and the C functions of this process.
 
     Raises:
         TypeError: the arguments do not fit the parameters.
         IndexError: an access out of bounds.
-        RuntimeCheckError: an assertion that does not hold.
+        RuntimeCheckError: an assertion that does not hold, a function that is not there.
     """
     if len(arguments) != len(func.params):
         raise TypeError(f"{func.name} takes {len(func.params)} arguments, got {len(arguments)}")
-    machine = _Machine(func.name, symbols or {})
+    machine = _Machine(func.name, symbols or {}, externs or {})
+    pointed = set(addressed(func.body))
+    copies: list[tuple[Array, Array]] = []
     for param, argument in zip(func.params, arguments, strict=True):
+        if (
+            param in pointed
+            and isinstance(argument, np.ndarray)
+            and not argument.flags.c_contiguous
+        ):
+            copies.append((argument, argument := np.array(argument, order="C")))
         machine.bind(func, param, argument)
     for buffer in func.alloc_buffers:
         machine.allocate(buffer)
     with np.errstate(all="ignore"), suppress(_Jumped):  # a return
         machine.run(func.body)
+    for argument, copy in copies:
+        if argument.flags.writeable:
+            argument[...] = copy
 
 
 class _Jumped(Exception):  # noqa: N818 - control flow
@@ -78,8 +101,11 @@ class _Jumped(Exception):  # noqa: N818 - control flow
 
 
 class _Machine:
-    def __init__(self, name: str, symbols: Mapping[str, int]) -> None:
+    def __init__(
+        self, name: str, symbols: Mapping[str, int], externs: Mapping[str, Extern]
+    ) -> None:
         self.name = name
+        self.externs = externs
         self.symbols = dict(symbols)
         self.vars: dict[Var, Any] = {}
         self.buffers: dict[Buffer, Array] = {}
@@ -203,7 +229,13 @@ class _Machine:
             raise IndexError(f"{buffer.name}{list(at)} is outside of its shape {shape}")
         return at
 
-    def eval(self, e: PrimExpr) -> Any:
+    def _from(self, buffer: Buffer, indices: Sequence[PrimExpr]) -> Array:
+        """Return the memory of a buffer from an element on."""
+        array = self.buffers[buffer]
+        at = self._at(buffer, indices) if indices else ()
+        return array.reshape(-1)[int(np.ravel_multi_index(at, array.shape)) if at else 0 :]
+
+    def eval(self, e: PrimExpr) -> Any:  # noqa: C901 - one case per node
         match e:
             case Var():
                 return self.vars[e] if e in self.vars else self._symbol(e.name)
@@ -223,8 +255,12 @@ class _Machine:
                 return apply_cast(self.eval(value), dtype)
             case Select(condition, a, b):
                 return self.eval(a if self.eval(condition) else b)
-            case Intrinsic(name, args, dtype):
+            case Intrinsic(name, args, dtype) if is_scalar_function(name):
                 return apply_intrinsic(name, [self.eval(a) for a in args], dtype)
+            case Intrinsic(name, args, dtype):
+                return call_foreign(name, [self.eval(a) for a in args], dtype, self.externs)
+            case Address(buffer, indices):
+                return self._from(buffer, indices)
             case BufferLoad(buffer, indices):
                 return self.buffers[buffer][self._at(buffer, indices)]
             case _:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from eqsat.ir._tir import (
+    Address,
     Assert,
     Block,
     Buffer,
@@ -149,6 +150,8 @@ class _Rewriter:
         def visit(n: PrimExpr) -> PrimExpr:
             if isinstance(n, Var):
                 return self.env.get(n, n)
-            return BufferLoad(self.buffer(n.buffer), n.indices) if isinstance(n, BufferLoad) else n
+            if isinstance(n, (BufferLoad, Address)):
+                return replace(n, buffer=self.buffer(n.buffer))
+            return n
 
         return map_expr(e, visit)

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
+    Address,
     Annotation,
     Assert,
     Binary,
@@ -148,7 +149,7 @@ class TirWords:
     def _region(self, region: BufferRegion) -> str:
         return f"{self._name(region.buffer)}[{' '.join(map(self._range, region.ranges))}]"
 
-    def _expr(self, e: PrimExpr) -> str:
+    def _expr(self, e: PrimExpr) -> str:  # noqa: C901 - one case per node
         match e:
             case Var():
                 return self._name(e)
@@ -171,6 +172,8 @@ class TirWords:
                 return f"{name}({', '.join(map(self._expr, args))}) {dtype}"
             case BufferLoad(buffer, indices):
                 return f"{self._name(buffer)}[{' '.join(map(self._expr, indices))}]"
+            case Address(buffer, indices):
+                return f"&{self._name(buffer)}[{' '.join(map(self._expr, indices))}]"
             case ProducerLoad(tensor, indices):
                 return f"{tensor.name}[{' '.join(map(self._expr, indices))}]"
             case _:

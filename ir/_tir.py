@@ -202,6 +202,15 @@ class BufferLoad(PrimExpr):
 
 
 @dataclass(frozen=True, slots=True)
+class Address(PrimExpr):
+    """The address of `buffer[indices]`, of the buffer's first element without indices."""
+
+    buffer: Buffer
+    indices: tuple[PrimExpr, ...] = ()
+    dtype: str = "handle"
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """`min` ≤ i < `min + extent`."""
 

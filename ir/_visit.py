@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from eqsat.ir._te import ProducerLoad, Reduce, Tensor
 from eqsat.ir._tir import (
+    Address,
     Assert,
     Binary,
     Block,
+    Buffer,
     BufferLoad,
     BufferStore,
     Cast,
@@ -44,7 +46,7 @@ def children(e: PrimExpr) -> tuple[PrimExpr, ...]:
             return (c, a, b)
         case Intrinsic(_, args):
             return args
-        case BufferLoad(_, indices) | ProducerLoad(_, indices):
+        case BufferLoad(_, indices) | ProducerLoad(_, indices) | Address(_, indices):
             return indices
         case _:
             return ()
@@ -67,6 +69,8 @@ def rebuild(e: PrimExpr, new: Sequence[PrimExpr]) -> PrimExpr:
             return BufferLoad(buffer, tuple(new))
         case ProducerLoad(tensor, _):
             return ProducerLoad(tensor, tuple(new))
+        case Address(buffer, _):
+            return Address(buffer, tuple(new))
         case Var() | IntImm() | FloatImm() | StringImm():
             return e
         case _:
@@ -144,3 +148,53 @@ def walk_statements(s: Stmt) -> Iterator[Stmt]:
                 yield from walk_statements(b)
         case Evaluate() | BufferStore() | Jump() | Assert():
             pass
+
+
+def own_expressions(s: Stmt) -> Iterator[PrimExpr]:
+    """Yield the expressions of a statement, not those of the statements inside it."""
+    match s:
+        case For():
+            yield from (s.min, s.extent)
+        case Block():
+            for i in s.iters:
+                yield from (i.domain.min, i.domain.extent, i.binding)
+            yield s.predicate
+            for b in s.alloc_buffers:
+                yield from b.shape
+            for region in (*s.reads, *s.writes):
+                for r in region.ranges:
+                    yield from (r.min, r.extent)
+        case IfThenElse(condition) | While(condition):
+            yield condition
+        case Let(_, value) | Evaluate(value) | Jump(value=value) | Assert(value):
+            yield value
+        case BufferStore(_, indices, value):
+            yield from indices
+            yield value
+        case Seq():
+            pass
+
+
+def bound_variables(s: Stmt) -> Iterator[Var]:
+    """Yield the variables that a statement binds for the statements inside it."""
+    match s:
+        case For(var) | Let(var):
+            yield var
+        case Block(iters=iters):
+            yield from (i.var for i in iters)
+        case _:
+            pass
+
+
+def addressed(s: Stmt) -> Iterator[Buffer]:
+    """Yield the buffers whose address a statement takes, those inside it included."""
+    for each in walk_statements(s):
+        for e in own_expressions(each):
+            yield from (n.buffer for n in walk(e) if isinstance(n, Address))
+
+
+def intrinsics(s: Stmt) -> Iterator[Intrinsic]:
+    """Yield the named functions that a statement calls, and those inside it."""
+    for each in walk_statements(s):
+        for e in own_expressions(each):
+            yield from (n for n in walk(e) if isinstance(n, Intrinsic))

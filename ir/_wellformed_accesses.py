@@ -13,6 +13,7 @@ from typing import assert_never
 
 from eqsat.ir._jumps import ALWAYS, falls_through, stays_in
 from eqsat.ir._tir import (
+    Address,
     Assert,
     Block,
     Buffer,
@@ -221,9 +222,26 @@ class _Accesses:
                     self.expr(b)
             case BufferLoad(buffer, indices):
                 self.access(buffer, indices, is_store=False)
+            case Address(buffer, indices):
+                self.address(buffer, indices)
             case _:
                 for c in children(e):
                     self.expr(c)
+
+    def address(self, buffer: Buffer, indices: tuple[PrimExpr, ...]) -> None:
+        """Check that an address is inside, and that the block around says what may be accessed."""
+        for i in indices:
+            self.expr(i)
+        if indices:
+            self.bounds(_Access(buffer, indices, self.place, False, self.block))
+        for s, own in self.blocks:
+            stated = {r.buffer for r in (*s.reads, *s.writes)}
+            if s.regions_inferred and stated and buffer not in own | stated:
+                raise self.fail(
+                    s.name,
+                    f"passes the address of {buffer.name}, which neither T.reads nor T.writes "
+                    "lists; add it",
+                )
 
     def access(self, buffer: Buffer, indices: tuple[PrimExpr, ...], *, is_store: bool) -> None:
         for i in indices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from eqsat.ir._tir import (
+    Address,
     Assert,
     Block,
     Buffer,
@@ -96,12 +97,17 @@ class _PrimFuncCheck:
         for n in walk(e):
             if isinstance(n, Var) and n not in self._vars:
                 raise self._fail(f"variable {n.name} is used where it is not defined")
-            if isinstance(n, BufferLoad):
+            if isinstance(n, BufferLoad) or (isinstance(n, Address) and n.indices):
                 self._access(n.buffer, n.indices)
+            if isinstance(n, Address):
+                self._declared(n.buffer)
 
-    def _access(self, buffer: Buffer, indices: tuple[PrimExpr, ...]) -> None:
+    def _declared(self, buffer: Buffer) -> None:
         if buffer not in self._buffers:
             raise self._fail(f"buffer {buffer.name} is not declared here")
+
+    def _access(self, buffer: Buffer, indices: tuple[PrimExpr, ...]) -> None:
+        self._declared(buffer)
         if len(indices) != len(buffer.shape):
             raise self._fail(
                 f"buffer {buffer.name} has {len(buffer.shape)} dims, indexed by {len(indices)}"

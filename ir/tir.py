@@ -4,6 +4,7 @@ from eqsat.ir._jumps import falls_through, jumps
 from eqsat.ir._tir import (
     COMPARISONS,
     LOGICAL,
+    Address,
     Assert,
     AxisKind,
     Binary,
@@ -47,7 +48,9 @@ from eqsat.ir._tir import (
     shape_var,
 )
 from eqsat.ir._visit import (
+    addressed,
     children,
+    intrinsics,
     map_expr,
     producers,
     rebuild,
@@ -60,6 +63,7 @@ from eqsat.ir._visit import (
 __all__ = [
     "COMPARISONS",
     "LOGICAL",
+    "Address",
     "Assert",
     "AxisKind",
     "Binary",
@@ -92,6 +96,7 @@ __all__ = [
     "StringImm",
     "Var",
     "While",
+    "addressed",
     "as_expr",
     "binary",
     "children",
@@ -100,6 +105,7 @@ __all__ = [
     "equal",
     "falls_through",
     "from_dim",
+    "intrinsics",
     "jumps",
     "map_expr",
     "producers",

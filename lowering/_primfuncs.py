@@ -24,10 +24,11 @@ from eqsat.ir import (
     TypeCheckError,
     VarBinding,
     is_known,
+    is_scalar_function,
     specialized,
     unproved,
 )
-from eqsat.ir.tir import PrimExpr, const, from_dim
+from eqsat.ir.tir import PrimExpr, const, from_dim, intrinsics
 from eqsat.lowering._raise import raised
 from eqsat.shapes import Shape, SymDim
 
@@ -48,12 +49,15 @@ class PrimCall:
 
 
 def prim_call(module: IRModule, call: Call) -> PrimCall | None:
-    """Return the call of a PrimFunc of the module; None where it is none with known sizes."""
+    """Return the call of a PrimFunc of the module; None where it is none with native code.
+
+    That is one with sizes that are not known, or one that calls functions outside of the program.
+    """
     if not isinstance(call.op, OpDef) or call.op.name not in TIR_CALLS or not call.args:
         return None
     callee, *given = call.args
     func = module.functions.get(callee.name) if isinstance(callee, GlobalVar) else None
-    if not isinstance(func, PrimFunc) or not is_known(call.type):
+    if not isinstance(func, PrimFunc) or not is_known(call.type) or calls_outside(func):
         return None
     args = _arguments(given)
     outputs = _tensor_types(call.type)
@@ -67,6 +71,11 @@ def prim_call(module: IRModule, call: Call) -> PrimCall | None:
         return None
     tensors = tuple(e for e, a in args if isinstance(a, tuple))
     return PrimCall(own, tensors, outputs, inplace)
+
+
+def calls_outside(func: PrimFunc) -> bool:
+    """Say whether a PrimFunc calls functions that have no native code, which the host runs."""
+    return any(not is_scalar_function(i.name) for i in intrinsics(func.body))
 
 
 def _arguments(given: Sequence[Expr]) -> list[tuple[Expr, Shape | PrimExpr]] | None:

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 from eqsat.ir._tir import BinaryOp, PrimExpr
 
-STATEMENT_CALLS = frozenset({"call_packed", "tvm_storage_sync"})
-"""Calls for their effect that are spelled by their own name."""
+OPAQUE_CALLS = {
+    "call_packed": "int32", "call_cpacked": "int32", "tvm_storage_sync": "int32",
+    "tvm_access_ptr": "handle", "tvm_stack_make_array": "handle", "tvm_stack_make_shape": "handle",
+    "tvm_stack_alloca": "handle", "handle_add_byte_offset": "handle", "type_annotation": "handle",
+    "isnullptr": "bool",
+}  # fmt: skip
+"""Functions of pointers, and calls for their effect: `T.` names and what they return."""
 BOOLEAN = frozenset({"isnan", "isfinite", "isinf", "assume"})
 # Functions of T. that are a Binary here.
 BINARY_FUNCTIONS: dict[str, BinaryOp] = {

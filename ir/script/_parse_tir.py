@@ -36,6 +36,7 @@ from eqsat.ir.script._context import Context
 from eqsat.ir.script._parse_tir_bind import BindingReader, allocating
 from eqsat.ir.script._parse_tir_block import BLOCK_ATTRS, BlockParts, DeclarationReader
 from eqsat.ir.script._parse_tir_expr import TirExprReader
+from eqsat.ir.script._parse_tir_pointers import PointerReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
 from eqsat.ir.script._parse_tir_views import difference
 from eqsat.ir.script._syntax import (
@@ -56,10 +57,6 @@ _UNSUPPORTED = (
     "in a PrimFunc is not supported; write it with counted loops and blocks, or call the function "
     "as an external one (R.call_dps_packed)"
 )
-_STATEMENTS = (
-    "T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_packed", "T.tvm_call_packed",
-    "T.tvm_storage_sync", "T.assume",
-)  # fmt: skip
 _JUMPS: dict[str, JumpKind] = {
     "T.break_loop": "break", "T.continue_loop": "continue", "T.thread_return": "return",
 }  # fmt: skip
@@ -75,6 +72,9 @@ class TirReader:
             n: shape_var(n) for n, v in context.type_vars.items() if isinstance(v, SymDim)
         }
         self._exprs = TirExprReader(context.source, self._names)
+        pointers = PointerReader(self._exprs)
+        self._exprs.functions |= pointers.functions
+        self._exprs.methods |= pointers.methods
         self._loops: dict[Var, Range] = {}
         self._signature = SignatureReader(context, self._names, self._exprs)
         self._declarations = DeclarationReader(
@@ -222,7 +222,7 @@ class TirReader:
         if callee(call) in _JUMPS:
             bind(self._source, call, "")
             return Jump(_JUMPS[callee(call)])
-        if callee(call) in _STATEMENTS:
+        if self._exprs.is_function(callee(call)):
             return Evaluate(self._exprs.expr(call))
         if callee(call) == "T.attr" and _is_pragma(call):
             return seq()

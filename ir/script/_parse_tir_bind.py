@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from eqsat.ir._tir import (
+    Address,
     Block,
     Buffer,
     BufferStore,
@@ -55,6 +56,8 @@ class BindingReader:
                 assert value is not None
                 dtype = self._dtype(annotation)
                 read = self._exprs.expr(self._let_value(value))
+                if "handle" in (dtype, read.dtype):
+                    return self._pointer(node, name, read)
                 if dtype:
                     read = self._exprs.converted(node, read, dtype)
                 is_let = dotted(annotation).startswith("T.let") or not dtype
@@ -94,10 +97,11 @@ class BindingReader:
         if isinstance(known, Buffer) and known in self._exprs.scalars and called not in _LETS:
             return None  # a store
         read = self._exprs.expr(self._let_value(value))
+        if read.dtype == "handle":
+            return self._pointer(value, name, read)
         is_fixed = isinstance(value, ast.Constant) or called == "T.meta_var"
         if is_fixed and not _assigns(rest, name):
-            self._names[name] = read
-            return _nothing
+            return self._named(name, read)
         return self._variable(name, read, () if called in _LETS else rest)
 
     def _let_value(self, value: ast.expr) -> ast.expr:
@@ -112,9 +116,22 @@ class BindingReader:
             scalar = self._names[name]
             assert isinstance(scalar, Buffer)
             return lambda body: around(seq(BufferStore(scalar, (), value), body))
+        return self._bound(name, value)
+
+    def _bound(self, name: str, value: PrimExpr) -> Around:
         var = Var(name, value.dtype)
         self._names[name] = var
         return lambda body: Let(var, value, body)
+
+    def _named(self, name: str, value: PrimExpr) -> Around:
+        self._names[name] = value
+        return _nothing
+
+    def _pointer(self, node: ast.AST, name: str, value: PrimExpr) -> Around:
+        """Bind a name to a pointer; the address of a buffer stands in the name's place."""
+        if value.dtype != "handle":
+            raise self._source.error(node, f"a pointer is bound to a value of dtype {value.dtype}")
+        return self._named(name, value) if isinstance(value, Address) else self._bound(name, value)
 
     def _scalar(self, name: str, dtype: str) -> Around:
         buffer = Buffer(name, (), dtype, "local")
@@ -129,6 +146,8 @@ class BindingReader:
         name = callee(inner) or dotted(inner)
         if name == "T.let":
             return ""
+        if name == "T.handle":
+            return "handle"
         if not name.startswith("T.") or not is_dtype(name[2:]):
             raise self._source.error(
                 node, f"a binding's type is T.let[T.<dtype>], got {ast.unparse(node)}"

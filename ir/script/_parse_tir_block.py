@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 from eqsat.ir._tir import (
+    Address,
     Annotation,
     AxisKind,
     Buffer,
@@ -161,8 +162,7 @@ class DeclarationReader:
     def _declared_view(self, name: str, call: ast.Call) -> None:
         bound = bind(self._source, call, _SIGNATURE)
         data = bound.pop("data")
-        node = data.value if isinstance(data, ast.Attribute) and data.attr == "data" else data
-        source = self._exprs.buffer(node)
+        source = self._pointed(data)
         offset_node = bound.pop("elem_offset", None)
         keywords = [ast.keyword(k, v) for k, v in bound.items()]
         own = self._signature.buffer(
@@ -176,6 +176,15 @@ class DeclarationReader:
             )
         offset = IntImm(0) if offset_node is None else self._exprs.index(offset_node)
         self._named(name, FlatView(source, own.shape, offset), own.shape)
+
+    def _pointed(self, node: ast.expr) -> Buffer:
+        """Return the buffer whose data is at a pointer: `A.data`, or a name for it."""
+        if isinstance(node, ast.Attribute) and node.attr == "data":
+            return self._exprs.buffer(node.value)
+        named = self._names.get(node.id) if isinstance(node, ast.Name) else None
+        if isinstance(named, Address) and not named.indices:
+            return named.buffer
+        return self._exprs.buffer(node)
 
     def _axis(self, name: str, call: ast.Call, parts: BlockParts) -> None:
         bound = bind(self._source, call, "dom value dtype")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from eqsat.ir._tir import (
     COMPARISONS,
     LOGICAL,
+    Address,
     Binary,
     BinaryOp,
     Buffer,
@@ -23,7 +24,7 @@ from eqsat.ir._tir import (
     binary,
     const,
 )
-from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, math_function, result_dtype
+from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, result_dtype
 from eqsat.ir.script._parse_tir_views import View, difference
 from eqsat.ir.script._parse_values import scalar_of
 from eqsat.ir.script._source import Source
@@ -37,7 +38,6 @@ _OPERATORS: dict[type[ast.operator], BinaryOp] = {
 _COMPARE: dict[type[ast.cmpop], BinaryOp] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
-_CALLS = ("T.call_extern", "T.call_pure_extern", "T.call_intrin", "T.call_llvm_pure_intrin")
 _SHIFTS = ("<<", ">>")
 
 
@@ -49,6 +49,8 @@ class TirExprReader:
         self.names = names
         self.scalars: set[Buffer] = set()  # that a bare name loads and stores
         self.views: dict[Buffer, View] = {}
+        self.functions = self._own_functions()  # of T., by name
+        self.methods: dict[str, Callable[[ast.Call], PrimExpr]] = {}  # of buffers, by name
         self.lane: tuple[PrimExpr, int] | None = None  # of the vectors of the store that is read
 
     def expr(self, node: ast.expr) -> PrimExpr:  # noqa: C901 - one case per node
@@ -94,6 +96,8 @@ class TirExprReader:
                 return Select(self.condition(test), a, b, lazy=True)
             case ast.Subscript():
                 return self._load(node)
+            case ast.Attribute(value=of, attr="data") if self._is_buffer(of):
+                return self.address(self.buffer(of), ())
             case ast.Call():
                 return self._call(node)
             case _:
@@ -213,6 +217,17 @@ class TirExprReader:
         if not isinstance(bound, Buffer):
             raise self.source.error(node, f"{ast.unparse(node)} is not a buffer")
         return bound
+
+    def _is_buffer(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and isinstance(self.names.get(node.id), Buffer)
+
+    def address(self, buffer: Buffer, at: tuple[PrimExpr, ...]) -> Address:
+        """Return the address of an element, of the first one without indices."""
+        while buffer in self.views:
+            view = self.views[buffer]
+            first = tuple(IntImm(0, d.dtype) for d in buffer.shape)
+            buffer, at = view.source, view.indices(at or first)
+        return Address(buffer, at)
 
     def indices(self, node: ast.Subscript, buffer: Buffer) -> list[ast.expr]:
         """Return the index nodes of an access, as many as the buffer has dims.
@@ -371,10 +386,14 @@ class TirExprReader:
             return Cast(dtype, self.expr(node.func.value))
         if name in ("min", "max"):
             name = f"T.{name}"
+        if isinstance(node.func, ast.Attribute) and self._is_buffer(node.func.value):
+            method = self.methods.get(node.func.attr)
+            if method is not None:
+                return method(node)
         if not name.startswith("T."):
             raise self.source.error(node, f"{ast.unparse(node.func)} is not a TensorIR function")
         short = name[2:]
-        reader = self._special().get(short)
+        reader = self.functions.get(short)
         if reader is not None:
             return reader(node)
         if is_dtype(short):
@@ -383,13 +402,16 @@ class TirExprReader:
             bound = bind(self.source, node, "a b span")
             a, b = (required(self.source, node, bound, k) for k in "ab")
             return self.binary(node, BINARY_FUNCTIONS[short], a, b)
-        if name in _CALLS:
-            return self._extern(node)
         if short in FUNCTIONS:
             return self._intrinsic(node, short)
         raise self.source.error(node.func, f"unknown TensorIR function {name}")
 
-    def _special(self) -> dict[str, Callable[[ast.Call], PrimExpr]]:
+    def is_function(self, name: str) -> bool:
+        """Say whether a call of `name` is an expression."""
+        known = (*self.functions, *FUNCTIONS, *BINARY_FUNCTIONS)
+        return name.startswith("T.") and (name[2:] in known or is_dtype(name[2:]))
+
+    def _own_functions(self) -> dict[str, Callable[[ast.Call], PrimExpr]]:
         return {
             "Cast": self._cast, "cast": self._cast,
             "if_then_else": lambda n: self._select(n, lazy=True),
@@ -403,9 +425,6 @@ class TirExprReader:
             "ramp": self._ramp, "Ramp": self._ramp,
             "broadcast": self._broadcast, "Broadcast": self._broadcast,
             "Let": self._let, "reinterpret": self._reinterpret, "undef": self._undefined,
-            "call_packed": lambda n: self._packed(n, "call_packed"),
-            "tvm_call_packed": lambda n: self._packed(n, "call_packed"),
-            "tvm_storage_sync": self._sync,
         }  # fmt: skip
 
     def _let(self, node: ast.Call) -> PrimExpr:
@@ -436,14 +455,6 @@ class TirExprReader:
         """Read `T.undef()`, any value: 0, which fits every dtype."""
         bind(self.source, node, "")
         return IntImm(0)
-
-    def _sync(self, node: ast.Call) -> PrimExpr:
-        return Intrinsic("tvm_storage_sync", (self.expr(self._only(node, "scope")),), "int32")
-
-    def _packed(self, node: ast.Call, name: str) -> PrimExpr:
-        if not node.args or node.keywords:
-            raise self.source.error(node, f"T.{name} takes a function's name and arguments")
-        return Intrinsic(name, tuple(map(self.expr, node.args)), "int32")
 
     def _only(self, node: ast.Call, name: str) -> ast.expr:
         return required(self.source, node, bind(self.source, node, name), name)
@@ -507,13 +518,3 @@ class TirExprReader:
         for a in args:
             self._numeric(node, a)
         return Intrinsic(name, tuple(args), result_dtype(name, args))
-
-    def _extern(self, node: ast.Call) -> PrimExpr:
-        if len(node.args) < 2 or node.keywords:
-            raise self.source.error(node, "this takes (dtype, name, arguments...)")
-        dtype = text_literal(self.source, node.args[0], "dtype")
-        name = text_literal(self.source, node.args[1], "the function's name")
-        if not is_dtype(dtype) and dtype != "handle":
-            raise self.source.error(node.args[0], f"unknown dtype {dtype!r}")
-        args = tuple(map(self.expr, node.args[2:]))
-        return Intrinsic(math_function(name), args, dtype)

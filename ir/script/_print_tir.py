@@ -8,6 +8,7 @@ from typing import assert_never
 
 from eqsat.ir._te import ProducerLoad
 from eqsat.ir._tir import (
+    Address,
     Annotation,
     Assert,
     Binary,
@@ -39,9 +40,9 @@ from eqsat.ir._tir import (
     binary,
     shape_var,
 )
-from eqsat.ir._visit import walk
+from eqsat.ir._visit import bound_variables, own_expressions, walk, walk_statements
 from eqsat.ir.script._dialect import LATEST, Dialect
-from eqsat.ir.script._intrinsics import STATEMENT_CALLS, is_spelled
+from eqsat.ir.script._intrinsics import OPAQUE_CALLS, is_spelled
 from eqsat.ir.script._names import Names
 from eqsat.ir.script._print_types import TypePrinter, string
 from eqsat.shapes import is_int
@@ -162,7 +163,9 @@ class TirPrinter:
                     self._emit(depth, f"with T.LetStmt({shown}) as {name}:")
                     self._statement(body, depth + 1)
                     return
-                self._emit(depth, f"{self._name_var(var)}: T.let[T.{var.dtype}] = {shown}")
+                name = self._name_var(var)
+                bound = f"{name}: T.let[T.{var.dtype}] = {shown}"
+                self._emit(depth, f"{name} = T.bind({shown})" if var.dtype == "handle" else bound)
                 self._statement(body, depth)
             case While(condition, body):
                 self._emit(depth, f"while {self.expr(condition)}:")
@@ -300,7 +303,7 @@ class TirPrinter:
         text, precedence = self._expr(e)
         return f"({text})" if precedence < minimum else text
 
-    def _expr(self, e: PrimExpr) -> tuple[str, int]:
+    def _expr(self, e: PrimExpr) -> tuple[str, int]:  # noqa: C901 - one case per node
         match e:
             case Var():
                 return self._name_var(e), _ATOM
@@ -325,6 +328,10 @@ class TirPrinter:
                 return self._intrinsic(e), _ATOM
             case BufferLoad(buffer, indices):
                 return f"{self._name_buffer(buffer)}{self._indices(indices)}", _ATOM
+            case Address(buffer, indices) if indices:
+                return f"T.address_of({self._name_buffer(buffer)}{self._indices(indices)})", _ATOM
+            case Address(buffer):
+                return f"{self._name_buffer(buffer)}.data", _ATOM
             case ProducerLoad(tensor, indices):
                 return f"{tensor.name}{self._indices(indices)}", _ATOM
             case _:
@@ -346,7 +353,7 @@ class TirPrinter:
             return f"T.{e.name}({', '.join(arguments)})"
         if e.name == "reinterpret":
             return f"T.reinterpret({string(e.dtype)}, {arguments[0]})"
-        if e.name in STATEMENT_CALLS:
+        if e.name in OPAQUE_CALLS:
             return f"T.{e.name}({', '.join(arguments)})"
         head = [string(e.dtype), string(e.name)]
         return f"T.call_extern({', '.join([*head, *arguments])})"
@@ -378,52 +385,9 @@ def shape_symbols(function: PrimFunc) -> list[Var]:
 
 
 def _expressions(function: PrimFunc, bound: set[Var]) -> Iterator[PrimExpr]:
+    """Yield the expressions of a function; variables that it binds are added to `bound`."""
     for b in function.alloc_buffers:
         yield from b.shape
-    yield from statement_expressions(function.body, bound)
-
-
-def statement_expressions(  # noqa: C901 - one case per node
-    s: Stmt, bound: set[Var]
-) -> Iterator[PrimExpr]:
-    """Yield the expressions of a statement; variables that it binds are added to `bound`."""
-    match s:
-        case Seq(stmts):
-            for inner in stmts:
-                yield from statement_expressions(inner, bound)
-        case For():
-            bound.add(s.var)
-            yield from (s.min, s.extent)
-            yield from statement_expressions(s.body, bound)
-        case Block():
-            bound.update(i.var for i in s.iters)
-            for i in s.iters:
-                yield from (i.domain.min, i.domain.extent, i.binding)
-            yield s.predicate
-            for b in s.alloc_buffers:
-                yield from b.shape
-            for region in (*s.reads, *s.writes):
-                for r in region.ranges:
-                    yield from (r.min, r.extent)
-            if s.init is not None:
-                yield from statement_expressions(s.init, bound)
-            yield from statement_expressions(s.body, bound)
-        case IfThenElse(condition, then_body, else_body):
-            yield condition
-            yield from statement_expressions(then_body, bound)
-            if else_body is not None:
-                yield from statement_expressions(else_body, bound)
-        case Let(var, value, body):
-            bound.add(var)
-            yield value
-            yield from statement_expressions(body, bound)
-        case While(condition, body):
-            yield condition
-            yield from statement_expressions(body, bound)
-        case Evaluate(value) | Jump(value=value) | Assert(value):
-            yield value
-        case BufferStore(_, indices, value):
-            yield from indices
-            yield value
-        case _:
-            assert_never(s)
+    for s in walk_statements(function.body):
+        bound.update(bound_variables(s))
+        yield from own_expressions(s)
