@@ -19,6 +19,7 @@ from eqsat.backends._memory import owner
 from eqsat.ir import (
     UNKNOWN_DTYPE,
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -93,6 +94,8 @@ def argument(name: str, ty: Type, value: Any) -> Any:
             return tuple(int(v) for v in value)
         case PrimType(dtype):
             return _number(name, ty, dtype, value)
+        case DTensorType():
+            raise _refused(name, ty, value, "a tensor of one device")
         case CallableType():
             if not callable(value):
                 raise _refused(name, ty, value, "a function")

@@ -28,6 +28,7 @@ from eqsat.ir import (
     Type,
     has_unknown_dtype,
     interpret,
+    require_one_device,
     type_symbols,
     with_argument_types,
 )
@@ -139,8 +140,8 @@ def optimize(
         progress: called while it works.
 
     Raises:
-        EqsatError: there is no public function, a rule is not sound, the target is unknown, or a
-            sketch is not reached.
+        EqsatError: there is no public function, a rule is not sound, the target is unknown, a
+            sketch is not reached, or the program is for several devices.
     """
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
@@ -233,6 +234,7 @@ def compile(
         LoweringError: something in the program has no meaning at run time, or runs on the host
             where that is forbidden.
         CacheError: the cache folder can't be written.
+        TypeCheckError: the program is for several devices.
     """
     if target != "cpu":
         raise EqsatError(f"unknown target {target!r}; the targets are: cpu")
@@ -343,6 +345,7 @@ def _check_arguments(call: str, mod: object, num_threads: object) -> None:
             f"{call} takes a module, got {type(mod).__name__}; read the model first with "
             "eqsat.from_onnx or eqsat.from_tvmscript"
         )
+    require_one_device(mod)
     if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
         raise EqsatError(f"num_threads is {num_threads!r}; a program runs on at least one thread")
 

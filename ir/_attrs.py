@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eqsat.ir._types import DeviceMesh, Placement
 from eqsat.shapes import Dim
 
 
@@ -16,5 +17,16 @@ class AttrMap:
     kind: str = ""
 
 
-AttrValue = None | bool | int | float | str | Dim | tuple["AttrValue", ...] | AttrMap
+AttrValue = (
+    None
+    | bool
+    | int
+    | float
+    | str
+    | Dim
+    | tuple["AttrValue", ...]
+    | AttrMap
+    | DeviceMesh
+    | Placement
+)
 Attrs = Mapping[str, AttrValue]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._attrs import AttrValue
+from eqsat.ir._distribute import infer_distributed
 from eqsat.ir._expr import (
     Call,
     Constant,
@@ -18,7 +19,15 @@ from eqsat.ir._expr import (
     Tuple,
 )
 from eqsat.ir._op import OpDef, OperandKind
-from eqsat.ir._types import ShapeType, TensorType, TupleType, Type, TypeCheckError
+from eqsat.ir._types import (
+    DTensorType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    TypeCheckError,
+    is_distributed,
+)
 from eqsat.shapes import Dim, EqsatError
 
 Arg = Expr | None | Sequence["Expr"] | Sequence[Dim] | NDArray[np.generic] | np.generic
@@ -47,8 +56,12 @@ def make_call(op: OpDef, *args: Arg, **attrs: AttrValue) -> Call:
 
 def infer_type(op: OpDef, types: Sequence[Type], attrs: dict[str, AttrValue]) -> Type:
     """Return the result type of `op`, naming the call in the error where it does not fit."""
+    follows_operands = any(
+        is_distributed(t) and o.kind is not OperandKind.ANY_TENSOR
+        for o, t in zip(op.operands, types, strict=False)
+    )
     try:
-        return op.infer(types, attrs)
+        return infer_distributed(op, types, attrs) if follows_operands else op.infer(types, attrs)
     except EqsatError as error:
         shown = ", ".join(str(t) for t in types)
         error.add_note(f"in {op.name}({shown})")
@@ -71,8 +84,8 @@ def _operand(op: OpDef, index: int, arg: Arg) -> Expr:
 
 def _as_kind(kind: OperandKind, arg: Sequence[object] | Expr, where: str) -> Expr:
     match kind:
-        case OperandKind.TENSOR:
-            if isinstance(arg, Sequence) or not isinstance(arg.type, TensorType):
+        case OperandKind.TENSOR | OperandKind.ANY_TENSOR:
+            if isinstance(arg, Sequence) or not isinstance(arg.type, (TensorType, DTensorType)):
                 raise TypeCheckError(f"{where} must be a tensor, got {_shown(arg)}")
             return arg
         case OperandKind.TENSORS:

@@ -21,6 +21,7 @@ from eqsat.ir._types import (
 
 DPS_CALLS = (
     "call_tir", "call_tir_inplace", "call_tir_with_grad", "call_dps_packed", "call_py_func",
+    "dist.call_tir_local_view",
 )  # fmt: skip
 PACKED_CALLS = (
     "call_pure_packed", "call_inplace_packed", "call_builtin_with_ctx", "invoke_closure",
@@ -30,6 +31,8 @@ CLOSURE_CALLS = ("invoke_closure", "invoke_pure_closure")
 HOST_CALLS = ("make_closure", "print", "assert_op", "render_object")
 """Calls that the host runs: `print` and `assert_op` have their format in the attribute `format`."""
 
+ON_A_MESH = "for tensors on a mesh of devices; a program here runs on one"
+"""Why the operators of distributed programs are not run."""
 UNIT = TupleType(())
 """The type of what returns nothing."""
 
@@ -65,6 +68,7 @@ CALL_OPS: dict[str, OpDef] = {
         kind=OpKind.OPAQUE,
         attrs=_ATTRS.get(name, ()),
         is_pure=name not in _IMPURE,
+        cannot_run=ON_A_MESH if name.startswith("dist.") else "",
     )
     for name in (*DPS_CALLS, *PACKED_CALLS, *HOST_CALLS)
 }

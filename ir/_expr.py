@@ -18,6 +18,7 @@ from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import (
     PACKED_FUNC,
     CallableType,
+    DeviceMesh,
     ObjectType,
     PrimType,
     ShapeType,
@@ -292,7 +293,9 @@ class IRModule:
     functions: dict[str, Function | PrimFunc]
     attrs: Mapping[str, AttrValue] = field(default_factory=dict[str, AttrValue])
     extern_funcs: Mapping[str, ExternFunc] = field(default_factory=dict[str, ExternFunc])
-    global_infos: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    global_infos: Mapping[str, tuple[str | DeviceMesh, ...]] = field(
+        default_factory=dict[str, "tuple[str | DeviceMesh, ...]"]
+    )
 
     def __getitem__(self, name: str) -> Function | PrimFunc:
         return self.functions[name]

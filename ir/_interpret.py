@@ -38,6 +38,7 @@ from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
 from eqsat.ir._interpret_call import as_result, call_primfunc, empty_tensor, run_operator
 from eqsat.ir._interpret_host import Partial, check_assertion, print_values, render
 from eqsat.ir._interpret_tir import run_primfunc
+from eqsat.ir._one_device import require_one_device
 from eqsat.ir._op import OpDef
 from eqsat.ir._reads import variables_read
 from eqsat.ir._tir import PrimFunc
@@ -66,11 +67,13 @@ def interpret(
 
     Raises:
         RuntimeCheckError: a value does not have the type declared for it.
+        TypeCheckError: the program is for several devices.
     """
     module = program if isinstance(program, IRModule) else IRModule({program.name: program})
     name = function if isinstance(program, IRModule) else program.name
     if name not in module.functions:
         raise RuntimeCheckError(f"no function {name!r}; there are {', '.join(module.functions)}")
+    require_one_device(module)
     target = module[name]
     machine = _Machine(module, externs or {})
     values = [_as_value(a) for a in args]

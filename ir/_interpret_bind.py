@@ -13,6 +13,7 @@ import numpy as np
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -107,6 +108,8 @@ def _sizes(
             if not isinstance(value, (int, float, np.generic)):
                 raise _mismatch(name, whole, value, env)
             return []
+        case DTensorType():
+            raise _mismatch(name, whole, value, env)
         case CallableType() | ObjectType():
             return []
 

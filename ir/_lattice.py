@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -52,6 +54,8 @@ def type_base_check(base: Type, derived: Type) -> BaseCheck:
             return _check_dims(base.dims, derived.dims)
         case (TensorType(), TensorType()):
             return _check_tensor(base, derived)
+        case (DTensorType(), DTensorType()):
+            return _check_distributed(base, derived)
         case (TupleType(a), TupleType(b)):
             return _check_all(a, b)
         case (CallableType(), CallableType()):
@@ -76,6 +80,12 @@ def _check_tensor(base: TensorType, derived: TensorType) -> BaseCheck:
     if base.vdevice and base.vdevice != derived.vdevice:
         return BaseCheck.DISJOINT if derived.vdevice else BaseCheck.UNKNOWN_STATICALLY
     return _check_dims(base.shape, derived.shape)
+
+
+def _check_distributed(base: DTensorType, derived: DTensorType) -> BaseCheck:
+    found = _check_tensor(base.tensor, derived.tensor)
+    is_placed_alike = (base.mesh, base.placement) == (derived.mesh, derived.placement)
+    return found if is_placed_alike else min(found, BaseCheck.UNKNOWN_STATICALLY)
 
 
 def _check_dims(base: Shape | UnknownShape, derived: Shape | UnknownShape) -> BaseCheck:
@@ -139,6 +149,9 @@ def map_dims(ty: Type, f: Callable[[Shape], Shape | UnknownShape]) -> Type:
     match ty:
         case TensorType(shape=tuple() as dims):
             return TensorType(f(dims), ty.dtype, ty.vdevice)
+        case DTensorType(TensorType(shape=tuple() as dims) as tensor):
+            shape = f(dims)
+            return replace(ty, tensor=TensorType(shape, tensor.dtype, tensor.vdevice))
         case ShapeType(dims=tuple() as dims):
             return ShapeType(f(dims))
         case TupleType(fields):
@@ -161,15 +174,30 @@ def type_lca(a: Type, b: Type) -> Type:
         case (ShapeType(), ShapeType()):
             return ShapeType(_common_dims(a.dims, b.dims))
         case (TensorType(), TensorType()):
-            dtype = a.dtype if a.dtype == b.dtype else UNKNOWN_DTYPE
-            vdevice = a.vdevice if a.vdevice == b.vdevice else ""
-            return TensorType(_common_dims(a.shape, b.shape), dtype, vdevice)
+            return _common_tensor(a, b)
+        case (DTensorType(), DTensorType()):
+            return _common_distributed(a, b)
         case (TupleType(x), TupleType(y)) if len(x) == len(y):
             return TupleType(tuple(map(type_lca, x, y)))
         case (CallableType(), CallableType()):
             return _common_callable(a, b)
         case _:
             return ObjectType()
+
+
+def _common_tensor(a: TensorType, b: TensorType) -> TensorType:
+    dtype = a.dtype if a.dtype == b.dtype else UNKNOWN_DTYPE
+    vdevice = a.vdevice if a.vdevice == b.vdevice else ""
+    return TensorType(_common_dims(a.shape, b.shape), dtype, vdevice)
+
+
+def _common_distributed(a: DTensorType, b: DTensorType) -> Type:
+    tensor = _common_tensor(a.tensor, b.tensor)
+    is_placed_alike = (a.mesh, a.placement) == (b.mesh, b.placement)
+    # Only a tensor of known rank can be cut.
+    if not is_placed_alike or (tensor.ndim < 0 and not a.placement.is_replicated):
+        return ObjectType()
+    return replace(a, tensor=tensor)
 
 
 def _common_dims(a: Shape | UnknownShape, b: Shape | UnknownShape) -> Shape | UnknownShape:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._te import Tensor
-from eqsat.ir._types import UNKNOWN_DTYPE, Type
+from eqsat.ir._types import UNKNOWN_DTYPE, TensorType, Type
 from eqsat.shapes import Shape
 
 
@@ -43,6 +43,7 @@ class OperandKind(Enum):
     TENSOR = auto()
     TENSORS = auto()  # one tuple of any number of tensors
     SHAPE = auto()  # a shape value; where its dims are known they are part of its type
+    ANY_TENSOR = auto()  # a tensor, of one device or on a mesh of devices
     OBJECT = auto()  # any value: a storage, a scalar, a function
 
 
@@ -68,6 +69,8 @@ AttrKind = Literal[
     "scalar",
     "dict",
     "code",
+    "mesh",
+    "placement",
 ]
 
 
@@ -100,6 +103,13 @@ ComputeResult = Tensor | tuple[Tensor, ...]
 ComputeArg = Tensor | list[Tensor] | Shape | None
 
 
+AxisMap = tuple[int | None, ...]
+"""The axis of the result that each axis of an operand becomes, None where it is gone."""
+ResultAxes = Callable[[Sequence[TensorType], Attrs, TensorType], Sequence[AxisMap]]
+UNCERTAIN = -1
+"""In an `AxisMap`: an axis becomes a part of one, or several."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class OpDef:
     """One operator, declared once.
@@ -118,6 +128,9 @@ class OpDef:
         numerics: the class of its rounding.
         is_pure: False for effects.
         onnx: ONNX operators that are this one, for the documentation.
+        result_axes: (types of the tensor operands, attrs, result type) → their `AxisMap`s: what of
+            the way in which operands lie on a mesh of devices the result keeps. Without it the
+            operator takes no distributed tensors.
         cannot_run: why a program that holds it is read and typed, but not run; "" for all others.
     """
 
@@ -133,6 +146,7 @@ class OpDef:
     onnx: tuple[str, ...] = ()
     samples: Callable[[], Sequence[Sample]] | None = None
     aliases: tuple[str, ...] = field(default=())
+    result_axes: ResultAxes | None = None
     cannot_run: str = ""
 
     def fill_attrs(self, given: Mapping[str, AttrValue]) -> dict[str, AttrValue]:

@@ -17,7 +17,15 @@ from eqsat.ir._expr import (
     TupleGetItem,
     Var,
 )
-from eqsat.ir._types import CallableType, ShapeType, TensorType, TupleType, Type, UnknownShape
+from eqsat.ir._types import (
+    CallableType,
+    DTensorType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+)
 from eqsat.shapes import SymDim, symbols
 
 
@@ -81,6 +89,8 @@ def type_symbols(ty: Type) -> frozenset[str]:
             return frozenset() if isinstance(dims, UnknownShape) else symbols(dims)
         case TupleType(fields):
             return frozenset(s for f in fields for s in type_symbols(f))
+        case DTensorType(tensor):
+            return type_symbols(tensor)
         case CallableType(params, result):
             return frozenset(s for t in (*params, result) for s in type_symbols(t))
         case _:

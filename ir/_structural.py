@@ -42,6 +42,7 @@ from eqsat.ir._structural_tir import TirWords
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import (
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -145,6 +146,8 @@ class _RelaxWords:
             case TupleType(fields):
                 for f in fields:
                     self._number_bare_symbols(f)
+            case DTensorType(tensor):
+                self._number_bare_symbols(tensor)
             case _:
                 pass
 
@@ -174,6 +177,8 @@ class _RelaxWords:
         match ty:
             case TensorType(shape, dtype, vdevice):
                 return f"T{self._dims(shape)} {dtype} {vdevice}"
+            case DTensorType(tensor, mesh, placement):
+                return f"D {self._type(tensor)} {mesh!r} {placement}"
             case ShapeType(dims):
                 return f"S{self._dims(dims)}"
             case PrimType(dtype):

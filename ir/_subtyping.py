@@ -8,6 +8,7 @@ from eqsat.ir._lattice import BaseCheck, erase_to_well_defined, type_base_check
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -37,6 +38,8 @@ def fits(general: Type, specific: Type) -> Proof:
                     _dims_fit(general.shape, specific.shape),
                 ]
             )
+        case (DTensorType(), DTensorType()):
+            return _distributed_fits(general, specific)
         case (ShapeType(), ShapeType()):
             return _dims_fit(general.dims, specific.dims)
         case (PrimType(a), PrimType(b)):
@@ -49,6 +52,13 @@ def fits(general: Type, specific: Type) -> Proof:
             return _callable_fits(general, specific)
         case _:
             return Proof.NO
+
+
+def _distributed_fits(general: DTensorType, specific: DTensorType) -> Proof:
+    # A value may turn out to lie elsewhere than its type says: TVM takes the annotation.
+    is_placed_alike = (general.mesh, general.placement) == (specific.mesh, specific.placement)
+    placed = Proof.YES if is_placed_alike else Proof.UNKNOWN
+    return _weakest([placed, fits(general.tensor, specific.tensor)])
 
 
 def _weakest(proofs: Sequence[Proof]) -> Proof:
@@ -103,6 +113,8 @@ def bind_symbols(params: Sequence[Type], args: Sequence[Type]) -> dict[str, Dim]
 
 def _bind(param: Type, arg: Type, env: dict[str, Dim]) -> None:
     match param, arg:
+        case (DTensorType(p), DTensorType(a)):
+            _bind(p, a, env)
         case (TensorType(shape=p), TensorType(shape=a)) | (ShapeType(dims=p), ShapeType(dims=a)):
             if isinstance(p, tuple) and isinstance(a, tuple):
                 for d, value in zip(p, a, strict=False):

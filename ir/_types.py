@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, replace
 
 from eqsat.shapes import UNKNOWN_DTYPE, Dim, EqsatError, Shape, substitute
 
@@ -60,6 +62,95 @@ class TensorType:
         else:
             inner = ", ".join(str(d) for d in self.shape)
         return f"{self.dtype}[{inner}]"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMesh:
+    """Devices in a grid: how many along each axis of it, and their ids in row-major order.
+
+    A range of ids and the same ids listed are different meshes, as in TVM.
+
+    Raises:
+        TypeCheckError: a size is negative, or there are not as many ids as places.
+    """
+
+    shape: tuple[int, ...]
+    device_ids: range | tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if any(size < 0 for size in self.shape):
+            raise TypeCheckError(f"{self}: a size is not negative")
+        if math.prod(self.shape) != len(self.device_ids):
+            raise TypeCheckError(f"{self} has {len(self.device_ids)} device ids, one a place")
+
+    def __str__(self) -> str:
+        return f"mesh({', '.join(map(str, self.shape))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a tensor lies on a mesh: per axis of the mesh, the axis of the tensor that it cuts.
+
+    None where the devices along that axis of the mesh hold the same part.
+    """
+
+    cuts: tuple[int | None, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> Placement:
+        """Return the placement of a text such as "S[0], R".
+
+        Raises:
+            TypeCheckError: it is none.
+        """
+        if not _PLACEMENT.fullmatch(text):
+            raise TypeCheckError(
+                f'{text!r} is no placement; write S[k] or R per axis of the mesh, "S[0], R"'
+            )
+        return cls(tuple(int(k) if k else None for k in _CUT.findall(text)))
+
+    @property
+    def is_replicated(self) -> bool:
+        """Say whether each device holds the whole tensor."""
+        return all(k is None for k in self.cuts)
+
+    def __str__(self) -> str:
+        return ", ".join("R" if k is None else f"S[{k}]" for k in self.cuts)
+
+
+_CUT = re.compile(r"S\[(\d+)\]|R")
+_PLACEMENT = re.compile(rf"[\s,]*((?:{_CUT.pattern})[\s,]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class DTensorType:
+    """A tensor that the devices of a mesh hold together.
+
+    Raises:
+        TypeCheckError: the placement has not one entry per axis of the mesh, or cuts an axis that
+            the tensor is not known to have.
+    """
+
+    tensor: TensorType
+    mesh: DeviceMesh
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        cuts = self.placement.cuts
+        if len(cuts) != len(self.mesh.shape):
+            raise TypeCheckError(
+                f'the placement "{self.placement}" has {len(cuts)} entries, one per axis of a mesh,'
+                f" but {self.mesh} has {len(self.mesh.shape)} axes"
+            )
+        for k in cuts:
+            if k is not None and k >= self.tensor.ndim:
+                raise TypeCheckError(
+                    f'the placement "{self.placement}" cuts axis {k} of {self.tensor}, which is '
+                    "not known to have it"
+                )
+
+    def __str__(self) -> str:
+        return f'{self.tensor} on {self.mesh} "{self.placement}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +220,7 @@ class ObjectType:
 PACKED_FUNC = CallableType((), ObjectType(), is_pure=False, opaque=True)
 """The type of a function of which nothing is known (`R.PackedFunc`)."""
 
-Type = TensorType | ShapeType | PrimType | TupleType | CallableType | ObjectType
+Type = TensorType | DTensorType | ShapeType | PrimType | TupleType | CallableType | ObjectType
 
 
 def substitute_type(ty: Type, env: dict[str, Dim]) -> Type:
@@ -138,12 +229,28 @@ def substitute_type(ty: Type, env: dict[str, Dim]) -> Type:
     match ty:
         case TensorType():
             return TensorType(from_dims(ty.shape, env), ty.dtype, ty.vdevice)
+        case DTensorType(tensor):
+            shape = from_dims(tensor.shape, env)
+            return replace(ty, tensor=TensorType(shape, tensor.dtype, tensor.vdevice))
         case ShapeType():
             return ShapeType(from_dims(ty.dims, env))
         case TupleType():
             return TupleType(tuple(substitute_type(f, env) for f in ty.fields))
         case CallableType() | PrimType() | ObjectType():
             return ty
+
+
+def is_distributed(ty: Type) -> bool:
+    """Say whether values of type `ty` hold a tensor that lies on a mesh of devices."""
+    match ty:
+        case DTensorType():
+            return True
+        case TupleType(fields):
+            return any(map(is_distributed, fields))
+        case CallableType(params, result):
+            return any(map(is_distributed, (*params, result)))
+        case _:
+            return False
 
 
 def has_unknown_dtype(ty: Type) -> bool:

@@ -35,6 +35,7 @@ from eqsat.ir._tir import Buffer, PrimFunc
 from eqsat.ir._types import (
     PACKED_FUNC,
     CallableType,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -47,7 +48,7 @@ from eqsat.ir._types import (
 from eqsat.ir._wellformed_tir import check_primfunc
 from eqsat.shapes import Dim, EqsatError, Proof, SymDim, symbols
 
-_TIR_CALLS = ("call_tir", "call_tir_inplace", "call_tir_with_grad")
+_TIR_CALLS = ("call_tir", "call_tir_inplace", "call_tir_with_grad", "dist.call_tir_local_view")
 
 
 def check_well_formed(module: IRModule) -> None:
@@ -174,7 +175,7 @@ class _FunctionCheck:
         match condition:
             case TensorType() if condition.dtype not in ("bool", "void") or condition.ndim > 0:
                 raise self._fail(f"a condition is a boolean scalar, got {condition}")
-            case ShapeType() | TupleType() | CallableType():
+            case ShapeType() | TupleType() | CallableType() | DTensorType():
                 raise self._fail(f"a condition is a boolean scalar, got {condition}")
             case _:
                 pass
@@ -302,7 +303,8 @@ class _FunctionCheck:
         if kind is OperandKind.OBJECT:
             return
         wanted = {
-            OperandKind.TENSOR: TensorType,
+            OperandKind.TENSOR: (TensorType, DTensorType),
+            OperandKind.ANY_TENSOR: (TensorType, DTensorType),
             OperandKind.TENSORS: TupleType,
             OperandKind.SHAPE: ShapeType,
         }[kind]
@@ -340,7 +342,7 @@ class _FunctionCheck:
                 f"{callee.name} has {len(target.params)} parameters; the call gives "
                 f"{len(call.args) - 1} arguments and {num_outputs} outputs"
             )
-        tensors = [a for a in call.args[1:] if isinstance(a.type, TensorType)]
+        tensors = [a for a in call.args[1:] if isinstance(a.type, (TensorType, DTensorType))]
         buffers = [p for p in target.params if isinstance(p, Buffer)]
         for a, b in zip(tensors, buffers, strict=False):
             self._buffer_argument(callee.name, a.type, b)
@@ -377,7 +379,8 @@ class _FunctionCheck:
             )
 
     def _buffer_argument(self, name: str, ty: Type, buffer: Buffer) -> None:
-        assert isinstance(ty, TensorType)
+        assert isinstance(ty, (TensorType, DTensorType))
+        ty = ty.tensor if isinstance(ty, DTensorType) else ty
         if ty.dtype not in (buffer.dtype, "void") or ty.ndim not in (len(buffer.shape), -1):
             raise self._fail(
                 f"argument {buffer.name} of {name} is {buffer.dtype} with {len(buffer.shape)} "
@@ -417,6 +420,8 @@ def _dims(ty: Type) -> Iterator[Dim]:
         case TupleType(fields):
             for f in fields:
                 yield from _dims(f)
+        case DTensorType(tensor):
+            yield from _dims(tensor)
         case _:
             pass
 

@@ -169,7 +169,7 @@ class _Composer:
                 return value
             case OperandKind.TENSORS:
                 return list(_flatten(self.value(e)))
-            case OperandKind.OBJECT:
+            case OperandKind.OBJECT | OperandKind.ANY_TENSOR:
                 raise LoweringError(f"kernel {self.function.name} reads a value that is no tensor")
             case OperandKind.SHAPE:
                 return _shape_of(e, self.function.name)

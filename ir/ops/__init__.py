@@ -12,6 +12,7 @@ from eqsat.ir.ops._collapse import COLLAPSE
 from eqsat.ir.ops._create import CREATE
 from eqsat.ir.ops._datatype import DATATYPE, SHAPES
 from eqsat.ir.ops._device import DEVICE
+from eqsat.ir.ops._distributed import DISTRIBUTED
 from eqsat.ir.ops._gather import GATHER
 from eqsat.ir.ops._grid import GRID
 from eqsat.ir.ops._image import IMAGE
@@ -77,6 +78,7 @@ _TABLE = OperatorTable(
         *DEVICE,
         *LAYOUT,
         *RUNTIME,
+        *DISTRIBUTED,
     )
 )
 

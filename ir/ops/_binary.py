@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from eqsat.ir._distribute import broadcast_axes
 from eqsat.ir._expr import Attrs
-from eqsat.ir._op import Attr, Numerics, OpDef, Operand, OpKind, Sample
+from eqsat.ir._op import Attr, Numerics, OpDef, Operand, OpKind, ResultAxes, Sample
 from eqsat.ir._tir import BinaryOp, PrimExpr, Select, binary, const
 from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
@@ -101,6 +102,7 @@ def _binary(
     numerics: Numerics = Numerics.EXACT,
     result: str = "",
     onnx: tuple[str, ...] = (),
+    result_axes: ResultAxes | None = broadcast_axes,
 ) -> OpDef:
     return OpDef(
         name,
@@ -108,6 +110,7 @@ def _binary(
         _infer(check, result),
         elementwise(reference),
         OpKind.POINTWISE,
+        result_axes=result_axes,
         compute=pointwise(name, lambda attrs, a, b: body(a, b)),
         numerics=numerics,
         onnx=onnx,
@@ -198,7 +201,13 @@ BINARY: tuple[OpDef, ...] = (
     _binary("divide", _number, truncating_divide, lambda a, b: a / b, _DIVIDEND, onnx=("Div",)),
     _binary("floor_divide", _number, _floor_divide, _floor_divide_body, _DIVIDEND),
     _binary(
-        "log_add_exp", _float, np.logaddexp, _log_add_exp, _samples("float32"), Numerics.ROUNDING
+        "log_add_exp",
+        _float,
+        np.logaddexp,
+        _log_add_exp,
+        _samples("float32"),
+        Numerics.ROUNDING,
+        result_axes=None,  # as in TVM
     ),
     _binary("multiply", _number, np.multiply, lambda a, b: a * b, _ARITHMETIC, onnx=("Mul",)),
     _binary(
@@ -217,6 +226,7 @@ BINARY: tuple[OpDef, ...] = (
         lambda a, b: call("atan2", a, b),
         _samples("float32"),
         Numerics.ROUNDING,
+        result_axes=None,  # as in TVM
     ),
     _binary("subtract", _number, np.subtract, lambda a, b: a - b, _ARITHMETIC, onnx=("Sub",)),
     _binary("mod", _number, np.fmod, _mod_body, _DIVIDEND, onnx=("Mod",)),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eqsat.ir._distribute import same_axes
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
     REQUIRED,
@@ -145,7 +146,7 @@ def _view(
 
 
 DEVICE: tuple[OpDef, ...] = (
-    _identity("builtin.stop_lift_params"),
+    replace(_identity("builtin.stop_lift_params"), result_axes=same_axes),
     _identity("memory.ensure_zero_offset"),
     replace(
         _identity("to_vdevice", Attr("dst_vdevice", "str", REQUIRED), samples=_moved_samples),

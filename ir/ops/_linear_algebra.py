@@ -11,9 +11,12 @@ from typing import cast
 
 import numpy as np
 
+from eqsat.ir._distribute import known_shape
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
+    UNCERTAIN,
     Attr,
+    AxisMap,
     ComputeArg,
     ComputeResult,
     Numerics,
@@ -90,6 +93,21 @@ def _infer_matmul(types: Sequence[Type], attrs: Attrs) -> Type:
         return TensorType(UnknownShape(), dtype, a.vdevice)
     ndim = max(a.ndim - 2, b.ndim - 2, 0) + (a.ndim > 1) + (b.ndim > 1)
     return TensorType(UnknownShape(ndim), dtype, a.vdevice)
+
+
+def _matmul_axes(
+    types: Sequence[TensorType], attrs: Attrs, result: TensorType
+) -> Sequence[AxisMap]:
+    a, b, out = known_shape(types[0]), known_shape(types[1]), known_shape(result)
+    # TVM does not keep the cut of a batch axis that is broadcast.
+    pairs = zip(a[:-2], b[:-2], strict=False)
+    batch = [k if d == e and len(a) == len(b) else UNCERTAIN for k, (d, e) in enumerate(pairs)]
+    batch += [UNCERTAIN] * len(out)  # for those that one operand alone has
+    column = None if len(b) < 2 else len(out) - 1
+    row = len(out) - (1 if column is None else 2)
+    rows = (*batch[: len(a) - 2], row, None) if len(a) > 1 else (None,)
+    columns = (*batch[: len(b) - 2], None, column) if len(b) > 1 else (None,)
+    return [rows, columns]
 
 
 def _product_dtype(a: Array, out_dtype: str | None) -> np.dtype[np.generic]:
@@ -265,6 +283,7 @@ LINEAR_ALGEBRA: tuple[OpDef, ...] = (
         _matmul,
         OpKind.CONTRACTION,
         attrs=(_OUT_DTYPE,),
+        result_axes=_matmul_axes,
         compute=_matmul_compute,
         numerics=Numerics.REASSOCIATING,
         onnx=("MatMul", "Gemm"),

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from eqsat.ir._distribute import same_axes
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
     Attr,
+    AxisMap,
     ComputeArg,
     ComputeResult,
     Numerics,
     OpDef,
     Operand,
     OpKind,
+    ResultAxes,
     Sample,
 )
 from eqsat.ir._te import Tensor, compute
@@ -76,6 +79,7 @@ def _activation(
     exact: bool = False,
     onnx: str = "",
     dtypes: tuple[str, ...] = _FLOATS,
+    result_axes: ResultAxes | None = None,
 ) -> OpDef:
     return OpDef(
         name,
@@ -84,6 +88,7 @@ def _activation(
         elementwise(reference),
         OpKind.POINTWISE,
         attrs=attrs,
+        result_axes=result_axes,
         compute=pointwise(name.removeprefix("nn."), body),
         numerics=Numerics.EXACT if exact else Numerics.ROUNDING,
         onnx=(onnx,) if onnx else (),
@@ -132,6 +137,14 @@ def _infer_softmax(types: Sequence[Type], attrs: Attrs) -> Type:
     if x.ndim >= 0:
         axis_attr(attrs, x.ndim)
     return x
+
+
+def _softmax_axes(
+    types: Sequence[TensorType], attrs: Attrs, result: TensorType
+) -> Sequence[AxisMap]:
+    ndim = max(types[0].ndim, 0)
+    axis = axis_attr(attrs, ndim) if ndim else None
+    return [tuple(None if a == axis else a for a in range(ndim))]
 
 
 def softmax_stages(x: Tensor, axis: int, dtype: str) -> Tensor:
@@ -192,6 +205,7 @@ def _softmax_op(
     reference: Callable[..., Array],
     build: Callable[[Sequence[ComputeArg], Attrs, Type], ComputeResult],
     onnx: str,
+    result_axes: ResultAxes | None = None,
 ) -> OpDef:
     return OpDef(
         name,
@@ -200,6 +214,7 @@ def _softmax_op(
         elementwise(reference),
         OpKind.ROW,
         attrs=(Attr("axis", "int", -1),),
+        result_axes=result_axes,
         compute=build,
         numerics=Numerics.REASSOCIATING,
         onnx=(onnx,),
@@ -272,6 +287,7 @@ NN_ACTIVATION: tuple[OpDef, ...] = (
         exact=True,
         onnx="Relu",
         dtypes=(*_FLOATS, "int32"),
+        result_axes=same_axes,
     ),
     _activation("nn.relu6", lambda x: np.clip(x, 0, 6), _relu6, exact=True),
     _activation(
@@ -281,15 +297,24 @@ NN_ACTIVATION: tuple[OpDef, ...] = (
         attrs=(Attr("alpha", "float", 0.01),),
         onnx="LeakyRelu",
     ),
-    _activation("nn.gelu", lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), _gelu, onnx="Gelu"),
-    _activation("nn.gelu_tanh", _gelu_tanh_reference, _gelu_tanh, onnx="Gelu"),
+    _activation(
+        "nn.gelu",
+        lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))),
+        _gelu,
+        onnx="Gelu",
+        result_axes=same_axes,
+    ),
+    _activation(
+        "nn.gelu_tanh", _gelu_tanh_reference, _gelu_tanh, onnx="Gelu", result_axes=same_axes
+    ),
     _activation("nn.selu", _selu_reference, _selu, onnx="Selu"),
     _activation(
         "nn.silu",
         lambda x: x / (1 + np.exp(-x)),
         lambda attrs, x: x * call("sigmoid", x),
+        result_axes=same_axes,
     ),
-    _softmax_op("nn.softmax", softmax, _softmax_compute, "Softmax"),
+    _softmax_op("nn.softmax", softmax, _softmax_compute, "Softmax", _softmax_axes),
     _softmax_op("nn.log_softmax", _log_softmax, _log_softmax_compute, "LogSoftmax"),
     _activation(
         "nn.softplus",

@@ -12,9 +12,11 @@ from typing import cast
 
 import numpy as np
 
+from eqsat.ir._distribute import known_shape, uncertain_axes
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
     Attr,
+    AxisMap,
     ComputeArg,
     ComputeResult,
     OpDef,
@@ -23,7 +25,7 @@ from eqsat.ir._op import (
     OpKind,
     Sample,
 )
-from eqsat.ir._types import Type, TypeCheckError, UnknownShape
+from eqsat.ir._types import TensorType, Type, TypeCheckError, UnknownShape
 from eqsat.ir.ops._common import (
     Array,
     gather_from,
@@ -119,6 +121,13 @@ def _infer_permute(types: Sequence[Type], attrs: Attrs) -> Type:
     return x if dims is None else retyped(x, permute(dims, order))
 
 
+def _permuted_axes(
+    types: Sequence[TensorType], attrs: Attrs, result: TensorType
+) -> Sequence[AxisMap]:
+    order = _axes_order(attrs, len(known_shape(types[0])))
+    return [tuple(order.index(a) for a in range(len(order)))]
+
+
 def _permute_compute(args: Sequence[ComputeArg], attrs: Attrs, out: Type) -> ComputeResult:
     x = tensor(args[0])
     order = _axes_order(attrs, x.ndim)
@@ -204,6 +213,7 @@ RESHAPE: tuple[OpDef, ...] = (
         _infer_permute,
         lambda x, *, axes: np.transpose(x, axes),
         OpKind.VIEW,
+        result_axes=_permuted_axes,
         attrs=(Attr("axes", "ints", None, optional=True),),
         compute=_permute_compute,
         onnx=("Transpose",),
@@ -221,6 +231,7 @@ RESHAPE: tuple[OpDef, ...] = (
         _infer_reshape,
         lambda x, shape: np.reshape(x, cast("tuple[int, ...]", reshape(x.shape, shape))),
         OpKind.VIEW,
+        result_axes=uncertain_axes,
         compute=_reindexed,
         onnx=("Reshape",),
         samples=lambda: [

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from eqsat.ir._distribute import no_axes
 from eqsat.ir._expr import Attrs
-from eqsat.ir._op import REQUIRED, Attr, OpDef, Operand, OperandKind, OpKind
+from eqsat.ir._op import REQUIRED, Attr, OpDef, Operand, OperandKind, OpKind, ResultAxes
 from eqsat.ir._types import (
     UNKNOWN_DTYPE,
     ObjectType,
@@ -51,6 +52,7 @@ def _operator(
     *attrs: Attr,
     is_pure: bool = True,
     optional: int = 0,
+    result_axes: ResultAxes | None = None,
 ) -> OpDef:
     first = len(operands) - optional
     return OpDef(
@@ -61,6 +63,7 @@ def _operator(
         OpKind.OPAQUE,
         attrs=attrs,
         is_pure=is_pure,
+        result_axes=result_axes,
         cannot_run=reason,
     )
 
@@ -143,7 +146,7 @@ _POOL = (
 
 RUNTIME: tuple[OpDef, ...] = (
     _operator("ccl.allreduce", ("x",), _like(0), _COLLECTIVE, Attr("op_type", "str", "sum"),
-              _IN_GROUP),
+              _IN_GROUP, result_axes=no_axes),
     _operator("ccl.allgather", ("x",), _gathered, _COLLECTIVE, _WORKERS, _IN_GROUP),
     _operator("ccl.broadcast_from_worker0", ("x",), _like(0), _COLLECTIVE),
     _operator("ccl.scatter_from_worker0", ("x",), _scattered, _COLLECTIVE, _WORKERS,

@@ -8,13 +8,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from eqsat.ir._distribute import known_shape
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
     Attr,
+    AxisMap,
     ComputeArg,
     ComputeResult,
     Numerics,
@@ -72,6 +75,17 @@ def reduced_type(x: TensorType, attrs: Attrs, dtype: str) -> TensorType:
         return TensorType(UnknownShape(x.ndim - (0 if keepdims else len(axes))), dtype, x.vdevice)
     kept = [(1 if a in axes else d) for a, d in enumerate(dims) if keepdims or a not in axes]
     return TensorType(tuple(kept), dtype, x.vdevice)
+
+
+def _result_axes(
+    types: Sequence[TensorType], attrs: Attrs, result: TensorType
+) -> Sequence[AxisMap]:
+    x, kept = types[0], count()
+    known_shape(x)
+    gone, keepdims = axes_attr(attrs, x.ndim), bool_attr(attrs, "keepdims")
+    if keepdims:
+        return [tuple(None if a in gone else a for a in range(x.ndim))]
+    return [tuple(None if a in gone else next(kept) for a in range(x.ndim))]
 
 
 def require_reduced(x: TensorType, attrs: Attrs, what: str) -> None:
@@ -234,6 +248,7 @@ def _reduction(
         infer,
         _reference(reference),
         kind,
+        result_axes=_result_axes,
         attrs=_ATTRS,
         compute=build,
         numerics=numerics,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from eqsat.ir._distribute import same_axes
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, ComputeArg, ComputeResult, Numerics, OpDef, Operand, OpKind, Sample
 from eqsat.ir._tir import IntImm, Not, PrimExpr, Select, binary, const
@@ -96,6 +98,7 @@ def _transcendental(
         _infer_float,
         elementwise(function),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise(name, lambda attrs, x: call(scalar, x)),
         numerics=Numerics.ROUNDING,
         onnx=(onnx or name.capitalize(),),
@@ -111,6 +114,7 @@ def _rounding(name: str, function: Callable[..., Any], onnx: str = "") -> OpDef:
         _infer_any,
         lambda x: x if not is_float(x.dtype.name) else elementwise(function)(x),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise(name, lambda attrs, x: call(name, x) if is_float(x.dtype) else x),
         onnx=(onnx,) if onnx else (),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
@@ -131,6 +135,7 @@ def _test(name: str, function: Callable[..., Any], onnx: str = "") -> OpDef:
         _infer_test,
         elementwise(function),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise(name, body),
         onnx=(onnx,) if onnx else (),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
@@ -205,6 +210,7 @@ UNARY: tuple[OpDef, ...] = (
         _infer_any,
         elementwise(np.abs),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("abs", _absolute),
         onnx=("Abs",),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
@@ -221,6 +227,7 @@ UNARY: tuple[OpDef, ...] = (
         _infer_bits,
         elementwise(np.invert),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("bitwise_not", _bitwise_not),
         onnx=("BitwiseNot",),
         samples=unary_samples(0, 7, ("int32", "uint8", "bool", "int64")),
@@ -237,6 +244,7 @@ UNARY: tuple[OpDef, ...] = (
         _infer_bool,
         np.logical_not,
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("logical_not", lambda attrs, x: Not(x)),
         onnx=("Not",),
         samples=unary_samples(0, 2, ("bool",)),
@@ -247,6 +255,7 @@ UNARY: tuple[OpDef, ...] = (
         _infer_number,
         elementwise(np.negative),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("negative", lambda attrs, x: -x),
         onnx=("Neg",),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
@@ -260,6 +269,7 @@ UNARY: tuple[OpDef, ...] = (
         _infer_number,
         elementwise(np.sign),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("sign", _sign),
         onnx=("Sign",),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
@@ -272,13 +282,14 @@ UNARY: tuple[OpDef, ...] = (
         _infer_any,
         elementwise(np.square),
         OpKind.POINTWISE,
+        result_axes=same_axes,
         compute=pointwise("square", lambda attrs, x: x * x),
         samples=unary_samples(-5.0, 5.0, _NUMBERS),
     ),
     _transcendental("sqrt", np.sqrt, low=0.0, high=9.0),
     _transcendental("tan", np.tan, low=-1.4, high=1.4),
     _transcendental("tanh", np.tanh),
-    _rounding("trunc", np.trunc),
+    replace(_rounding("trunc", np.trunc), result_axes=None),  # as in TVM, as clip
     OpDef(
         "clip",
         (Operand("x"),),

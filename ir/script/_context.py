@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._expr import Var
-from eqsat.ir._types import CallableType
+from eqsat.ir._types import CallableType, DeviceMesh
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import callee
 from eqsat.shapes import SymDim, is_dtype, is_symbol_name, sym
@@ -36,6 +36,9 @@ class Context:
     constants: list[NDArray[np.generic]] = field(default_factory=list[NDArray[np.generic]])
     module_name: str = "Module"
     type_vars: Mapping[str, object] = field(default_factory=dict[str, object])
+    global_infos: dict[str, tuple[str | DeviceMesh, ...]] = field(
+        default_factory=dict[str, "tuple[str | DeviceMesh, ...]"]
+    )
     signature: Callable[[str, ast.AST], CallableType | None] = lambda name, node: None
     function_names: list[str] = field(default_factory=list[str])
     immediates: dict[Var, str | None] = field(default_factory=dict[Var, "str | None"])

@@ -23,6 +23,7 @@ from eqsat.ir._op import OpDef, Required
 from eqsat.ir._types import (
     PACKED_FUNC,
     CallableType,
+    DTensorType,
     ObjectType,
     TupleType,
     Type,
@@ -90,6 +91,10 @@ class CallReader:
                 return Call(CALL_OPS[name], (value,), {}, ObjectType(), span=span)
             case "call_py_func" if self._has_types(node):
                 return self._printed_py_func(node, span)
+            case "dist.call_tir":
+                return self._dps(node, CALL_OPS["call_tir"], span, is_distributed=True)
+            case "dist.call_tir_local_view":
+                return self._dps(node, CALL_OPS[name], span, is_distributed=True)
             case _ if name in DPS_CALLS:
                 return self._dps(node, CALL_OPS[name], span)
             case _:
@@ -120,7 +125,9 @@ class CallReader:
 
     # --- calls with a declared output -------------------------------------------------------
 
-    def _dps(self, node: ast.Call, operator: OpDef, span: Span) -> Expr:
+    def _dps(
+        self, node: ast.Call, operator: OpDef, span: Span, *, is_distributed: bool = False
+    ) -> Expr:
         given = self._keywords(node)
         if "ty_args" in given:  # what it became after 0.27
             given.setdefault("out_ty", given.pop("ty_args"))
@@ -137,7 +144,7 @@ class CallReader:
                 node, f"R.{operator.name} takes (function, arguments, out_ty=...)"
             )
         function = self._callee(callee_node)
-        wanted = GlobalVar if operator.name.startswith("call_tir") else ExternFunc
+        wanted = GlobalVar if "call_tir" in operator.name else ExternFunc
         if not isinstance(function, (wanted, Var)):
             raise self._source.error(
                 callee_node, f"R.{operator.name} cannot call {ast.unparse(callee_node)}"
@@ -147,6 +154,7 @@ class CallReader:
             args = (*args, *self._tir_vars(bound["tir_vars"], span))
         attrs = self._attributes(node, operator, bound)
         out = self._out_type(out_node)
+        self._check_out_type(out_node, out, is_distributed)
         return Call(operator, (function, *args), attrs, out, span=span)
 
     def _spread(self, node: ast.expr | None) -> tuple[Expr, ...]:
@@ -171,6 +179,13 @@ class CallReader:
             return self._types.type(node)
         types = tuple(map(self._types.type, items))
         return types[0] if len(types) == 1 else TupleType(types)
+
+    def _check_out_type(self, node: ast.expr, out: Type, is_distributed: bool) -> None:
+        fields = out.fields if isinstance(out, TupleType) else (out,)
+        if is_distributed and not all(isinstance(f, DTensorType) for f in fields):
+            raise self._source.error(node, "R.dist.call_tir gives R.DTensor; R.call_tir R.Tensor")
+        if not is_distributed and any(isinstance(f, DTensorType) for f in fields):
+            raise self._source.error(node, "only R.dist.call_tir gives R.DTensor")
 
     def _attributes(
         self, node: ast.Call, operator: OpDef, bound: Mapping[str, ast.expr]

@@ -69,7 +69,7 @@ class ExprReader:
         self.source = context.source
         self.names = names
         self.hidden: set[str] = set()
-        self.types = TypeReader(context.source, names)
+        self.types = TypeReader(context.source, names, context.global_infos)
         self._bind_value = bind_value
         self._calls = CallReader(self.types, self.atom, self.shape)
 
@@ -318,7 +318,7 @@ class ExprReader:
                 return NullValue(span)
             case "prim_value":
                 return self._prim_value(self._one(node, "value"), span)
-            case "ExternFunc" | "call_packed":
+            case "ExternFunc" | "call_packed" | "dist.call_tir":
                 return self._calls.call(node, name, span)
             case _ if name in CALL_OPS:
                 return self._calls.call(node, name, span)

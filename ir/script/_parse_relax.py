@@ -70,7 +70,7 @@ def read_signature(
         raise source.error(
             node, "a Relax function has plain parameters: no defaults, no *args, no **kwargs"
         )
-    types = TypeReader(source, names)
+    types = TypeReader(source, names, context.global_infos)
     if is_local:
         types.outer = {name for name, value in names.items() if isinstance(value, Dim)}
     names.update(type_params(context, node))

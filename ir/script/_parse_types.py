@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import count
 
@@ -12,7 +12,10 @@ from eqsat.ir._types import (
     PACKED_FUNC,
     UNKNOWN_DTYPE,
     CallableType,
+    DeviceMesh,
+    DTensorType,
     ObjectType,
+    Placement,
     PrimType,
     ShapeType,
     TensorType,
@@ -23,6 +26,7 @@ from eqsat.ir._types import (
     full_vdevice,
 )
 from eqsat.ir.script._conditions import compare
+from eqsat.ir.script._parse_mesh import mesh, placement
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
     bind,
@@ -57,6 +61,8 @@ _FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
     "T.floormod": lambda a, b: a % b,
     "T.ceildiv": ceildiv,
 }
+ONE_DEVICE = DeviceMesh((), range(1))
+"""The mesh of an `R.DTensor` that names none."""
 _CONDITIONS = ("T.And", "T.Or", "T.Not")
 _RENAMED = {"e4m3_float8": "float8_e4m3fn", "e5m2_float8": "float8_e5m2"}
 """Dtypes by their names up to 0.19."""
@@ -64,11 +70,20 @@ _INTEGERS = ("T.int64", "T.int32", "R.prim_value", "T.IntImm")
 
 
 class TypeReader:
-    """Reads types in the scope of one function: `names` maps names to symbols and variables."""
+    """Reads types in the scope of one function.
 
-    def __init__(self, source: Source, names: dict[str, object]) -> None:
+    `names` maps names to symbols and variables; `global_infos` are those of the module so far.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        names: dict[str, object],
+        global_infos: Mapping[str, Sequence[object]],
+    ) -> None:
         self.source = source
         self.names = names
+        self._global_infos = global_infos
         self.outer: set[str] = set()
 
     def type(self, node: ast.expr, *, declare: bool = False) -> Type:
@@ -88,6 +103,8 @@ class TypeReader:
         match name := dotted(node):
             case "R.Tensor":
                 return TensorType(UnknownShape())
+            case "R.DTensor" | "R.dist.DTensor":
+                return DTensorType(TensorType(UnknownShape()), ONE_DEVICE, Placement(()))
             case "R.Shape":
                 return ShapeType()
             case "R.Tuple":
@@ -126,6 +143,8 @@ class TypeReader:
         match name := callee(node):
             case "R.Tensor":
                 return self._tensor(node, declare)
+            case "R.DTensor" | "R.dist.DTensor":
+                return self._distributed(node, declare)
             case "R.Shape":
                 return self._shape(node, declare)
             case "R.Tuple":
@@ -144,15 +163,44 @@ class TypeReader:
             case _:
                 raise self.source.error(node, f"unknown type {ast.unparse(node)}")
 
-    def _tensor(self, node: ast.Call, declare: bool) -> Type:
-        if len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
-            given = node.args[0].value
-            if isinstance(given, str):  # R.Tensor("float32")
-                bound = bind(self.source, node, "dtype vdevice ndim")
-            else:
-                bound = bind(self.source, node, "shape dtype vdevice ndim")
-        else:
-            bound = bind(self.source, node, "shape dtype vdevice ndim")
+    def _tensor(self, node: ast.Call, declare: bool) -> TensorType:
+        return self._of_arguments(self._tensor_arguments(node, "dtype vdevice ndim"), declare)
+
+    def _tensor_arguments(self, node: ast.Call, signature: str) -> dict[str, ast.expr]:
+        """Return the arguments; a shape comes first unless a dtype stands alone."""
+        first = node.args[0] if len(node.args) == 1 else None
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            return bind(self.source, node, signature)
+        return bind(self.source, node, f"shape {signature}")
+
+    def _distributed(self, node: ast.Call, declare: bool) -> Type:
+        bound = self._tensor_arguments(node, "dtype device_mesh placement ndim")
+        tensor = self._of_arguments(bound, declare)
+        mesh = self.mesh(bound["device_mesh"]) if "device_mesh" in bound else ONE_DEVICE
+        placement = self.placement(bound["placement"]) if "placement" in bound else Placement(())
+        try:
+            return DTensorType(tensor, mesh, placement)
+        except TypeCheckError as error:
+            raise self.source.locate(error, bound.get("placement", node)) from None
+
+    def mesh(self, node: ast.expr) -> DeviceMesh:
+        """Return the mesh that `"mesh[0]"` names among the module's, or `R.device_mesh` spells.
+
+        Raises:
+            ParseError: there is none of that name.
+            TypeCheckError: it has not one device id a place.
+        """
+        return mesh(self.source, self._global_infos, node)
+
+    def placement(self, node: ast.expr) -> Placement:
+        """Return the placement that "S[0], R" spells.
+
+        Raises:
+            TypeCheckError: it is none.
+        """
+        return placement(self.source, node)
+
+    def _of_arguments(self, bound: Mapping[str, ast.expr], declare: bool) -> TensorType:
         dtype = self.dtype(bound.get("dtype"))
         vdevice = "" if is_none(bound.get("vdevice")) else self._vdevice(bound["vdevice"])
         ndim = -1 if is_none(bound.get("ndim")) else self._ndim(bound["ndim"])

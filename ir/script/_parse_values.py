@@ -113,6 +113,10 @@ def attribute(  # noqa: C901 - one case per kind
             return value
         case "code":
             return _code(source, node, what)
+        case "mesh":
+            return types.mesh(node)
+        case "placement":
+            return types.placement(node)
         case "scalar":
             return _scalar(types, node, what)
         case "dict":

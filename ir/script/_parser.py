@@ -16,11 +16,12 @@ from eqsat.ir._expr import (
     Span,
 )
 from eqsat.ir._tir import PrimFunc
-from eqsat.ir._types import PACKED_FUNC, CallableType
+from eqsat.ir._types import PACKED_FUNC, CallableType, DeviceMesh
 from eqsat.ir.script._context import Context, declares_symbol
 from eqsat.ir.script._metadata import MetadataError, decode_metadata
 from eqsat.ir.script._names import RESERVED_GLOBALS
 from eqsat.ir.script._parse_calls import extern_func
+from eqsat.ir.script._parse_mesh import MESH_CALLS, device_mesh
 from eqsat.ir.script._parse_relax import FunctionReader, read_signature
 from eqsat.ir.script._parse_tir import TirReader
 from eqsat.ir.script._parse_types import TypeReader
@@ -78,7 +79,6 @@ class _ModuleReader:
         self._reading: set[str] = set()
         self._holds_host_functions = False
         self._attrs: dict[str, AttrValue] = {}
-        self._global_infos: dict[str, tuple[str, ...]] = {}
         self._extern: dict[str, ExternFunc] = {}
         self._symbols: dict[str, object] = {}
         self._context.type_vars = self._symbols
@@ -108,7 +108,7 @@ class _ModuleReader:
         for name, node in self._definitions.items():
             self._read(name, node)
         ordered = {name: self._functions[name] for name in self._definitions}
-        return IRModule(ordered, self._attrs, self._extern, self._global_infos)
+        return IRModule(ordered, self._attrs, self._extern, self._context.global_infos)
 
     def _declare(self, node: ast.stmt, name: str) -> None:
         if not is_symbol_name(name):
@@ -187,7 +187,7 @@ class _ModuleReader:
         self._extern[node.name] = ExternFunc(node.name, span=self._source.span(node))
 
     def _extern_func(self, call: ast.Call) -> ExternFunc:
-        types = TypeReader(self._source, dict(self._context.type_vars))
+        types = TypeReader(self._source, dict(self._context.type_vars), self._context.global_infos)
         return extern_func(types, call, self._source.span(call))
 
     def _read_global_infos(self, call: ast.Call) -> None:
@@ -199,11 +199,13 @@ class _ModuleReader:
             if key is None or items is None:
                 raise self._source.error(value, "an entry is a key and a list")
             kind = text_literal(self._source, key, "the key")
-            self._global_infos[kind] = tuple(self._global_info(i) for i in items)
+            self._context.global_infos[kind] = tuple(self._global_info(i) for i in items)
 
-    def _global_info(self, node: ast.expr) -> str:
+    def _global_info(self, node: ast.expr) -> str | DeviceMesh:
         if callee(node) in ("I.dummy_global_info", "R.dummy_global_info"):
             return DUMMY_INFO
+        if isinstance(node, ast.Call) and callee(node) in MESH_CALLS:
+            return device_mesh(self._source, node)
         if callee(node) not in ("I.vdevice", "R.vdevice") or not isinstance(node, ast.Call):
             return text_literal(self._source, node, "a global info")
         bound = bind(self._source, node, "target vdevice_id memory_scope")

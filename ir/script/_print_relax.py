@@ -32,7 +32,7 @@ from eqsat.ir._expr import (
     Var,
 )
 from eqsat.ir._op import OpDef, OperandKind
-from eqsat.ir._types import PrimType, TupleType
+from eqsat.ir._types import DeviceMesh, PrimType, TupleType, is_distributed
 from eqsat.ir.script._conditions import condition_text
 from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.ir.script._metadata import CONSTANTS
@@ -80,15 +80,17 @@ def scalar_text(value: NDArray[np.generic]) -> str | None:
 
 
 class RelaxPrinter:
-    """Prints one function; `globals_` maps function names to the names printed."""
+    """Prints one function; `globals_` and `meshes` map what the module holds to its names."""
 
     def __init__(
         self,
         constants: Constants,
         globals_: Mapping[str, str] | None = None,
         dialect: Dialect = LATEST,
+        meshes: Mapping[DeviceMesh, str] | None = None,
     ) -> None:
         self._dialect = dialect
+        self._meshes = dict(meshes or {})
         self._constants = constants
         self._globals = dict(globals_ or {})
         self._lines: list[str] = []
@@ -96,7 +98,7 @@ class RelaxPrinter:
         self._names = Names()
         self._symbols: frozenset[str] = frozenset()
         self._used: frozenset[Var] = frozenset()
-        self._types = TypePrinter(dialect=dialect)
+        self._types = TypePrinter(dialect=dialect, meshes=self._meshes)
 
     def function(self, function: Function, name: str, depth: int = 0) -> list[str]:
         """Return the lines of a function."""
@@ -104,7 +106,8 @@ class RelaxPrinter:
         names = Names()
         renamed = {s: sym(names.take(s)) for s in symbols}
         shown = [str(renamed[s]) for s in symbols]
-        self._types = TypePrinter({s: d for s, d in renamed.items() if s != str(d)}, self._dialect)
+        changed = {s: d for s, d in renamed.items() if s != str(d)}
+        self._types = TypePrinter(changed, self._dialect, self._meshes)
         self._names = names
         self._symbols = frozenset(symbols)
         self._used = _used(function)
@@ -314,6 +317,8 @@ class RelaxPrinter:
                 )
         word = self._dialect.out_type
         parts = [function, self._arguments(args), *extra, f"{word}={out}"]
+        if name == "call_tir" and is_distributed(call.type):
+            name = "dist.call_tir"
         return f"R.{name}({', '.join(parts)})"
 
     def _arguments(self, args: Sequence[Expr]) -> str:
@@ -376,7 +381,9 @@ def _trailing_scalars(args: list[Expr]) -> tuple[list[Expr], list[Dim]]:
 
 
 def _declares_type(call: Call) -> bool:
-    return isinstance(call.op, OpDef) and call.op.name in DPS_CALLS
+    if not isinstance(call.op, OpDef) or call.op.name == "dist.call_tir_local_view":
+        return False
+    return call.op.name in DPS_CALLS
 
 
 def any_expr(e: Expr, found: Callable[[Expr], bool]) -> bool:

@@ -14,7 +14,10 @@ from eqsat.ir._types import (
     PACKED_FUNC,
     UNKNOWN_DTYPE,
     CallableType,
+    DeviceMesh,
+    DTensorType,
     ObjectType,
+    Placement,
     PrimType,
     ShapeType,
     TensorType,
@@ -31,16 +34,25 @@ _EXTREMUM = re.compile(r"\b(min|max)\(")
 
 
 class TypePrinter:
-    """Prints types of one function; `renamed` maps symbols whose names Python reserves."""
+    """Prints types of one function.
 
-    def __init__(self, renamed: Mapping[str, Dim] | None = None, dialect: Dialect = LATEST) -> None:
+    `renamed` maps symbols whose names Python reserves, `meshes` those of the module to their names.
+    """
+
+    def __init__(
+        self,
+        renamed: Mapping[str, Dim] | None = None,
+        dialect: Dialect = LATEST,
+        meshes: Mapping[DeviceMesh, str] | None = None,
+    ) -> None:
         self._renamed = dict(renamed or {})
+        self._meshes = dict(meshes or {})
         self._outer: frozenset[str] = frozenset()
         self._dialect = dialect
 
     def inside(self, outer: Iterable[str], renamed: Mapping[str, Dim]) -> TypePrinter:
         """Return the printer of a function inside this one: `outer` are symbols known here."""
-        inner = TypePrinter({**self._renamed, **renamed}, self._dialect)
+        inner = TypePrinter({**self._renamed, **renamed}, self._dialect, self._meshes)
         inner._outer = frozenset(outer)
         return inner
 
@@ -71,6 +83,8 @@ class TypePrinter:
         match ty:
             case TensorType():
                 return self._tensor(ty, quoted)
+            case DTensorType():
+                return self._distributed(ty, quoted)
             case ShapeType(UnknownShape(ndim)):
                 return "R.Shape" if ndim < 0 else f"R.Shape(ndim={ndim})"
             case ShapeType(dims):
@@ -108,6 +122,30 @@ class TypePrinter:
             arguments.append(f"vdevice={string(ty.vdevice)}")
         return f"R.Tensor({', '.join(arguments)})" if arguments else "R.Tensor"
 
+    def _distributed(self, ty: DTensorType, quoted: bool) -> str:
+        shape, dtype = ty.tensor.shape, ty.tensor.dtype
+        arguments: list[str] = []
+        if not isinstance(shape, UnknownShape):
+            comma = "," if len(shape) == 1 else ""
+            arguments.append(f"({self.dims(shape, quoted=quoted)}{comma})")
+        # What follows one that is left out has its name.
+        is_full = bool(arguments) and dtype != UNKNOWN_DTYPE
+        if dtype != UNKNOWN_DTYPE:
+            arguments.append(f'"{dtype}"' if is_full else f'dtype="{dtype}"')
+        mesh, placement = self.attribute(ty.mesh), self.attribute(ty.placement)
+        arguments.append(mesh if is_full else f"device_mesh={mesh}")
+        arguments.append(placement if is_full else f"placement={placement}")
+        if isinstance(shape, UnknownShape) and shape.ndim >= 0:
+            arguments.append(f"ndim={shape.ndim}")
+        return f"R.DTensor({', '.join(arguments)})"
+
+    def mesh(self, mesh: DeviceMesh) -> str:
+        """Return a mesh in full."""
+        comma = "," if len(mesh.shape) == 1 else ""
+        ids = mesh.device_ids
+        listed = f"I.Range({ids.start}, {ids.stop})" if isinstance(ids, range) else str(list(ids))
+        return f"R.device_mesh(({', '.join(map(str, mesh.shape))}{comma}), {listed})"
+
     def extern(self, function: ExternFunc) -> str:
         """Return an external function, with its type where that says anything."""
         if function.type == PACKED_FUNC:
@@ -127,6 +165,11 @@ class TypePrinter:
                 return self.dim(value)
             case tuple():
                 return f"[{', '.join(self.attribute(v) for v in value)}]"
+            case DeviceMesh():
+                name = self._meshes.get(value)
+                return self.mesh(value) if name is None else string(name)
+            case Placement():
+                return string(str(value))
             case AttrMap(items, kind):
                 shown = self.attributes(dict(items))
                 return f"T.target({shown})" if kind == "target" else shown

@@ -10,6 +10,7 @@ from eqsat.ir._expr import (
     IRModule,
 )
 from eqsat.ir._tir import PrimFunc
+from eqsat.ir._types import DeviceMesh
 from eqsat.ir.script._dialect import LATEST, Dialect, dialect_of
 from eqsat.ir.script._metadata import encode_metadata
 from eqsat.ir.script._names import RESERVED_GLOBALS, Names
@@ -38,14 +39,16 @@ def print_module(module: IRModule, *, show_meta: bool = True, dialect: str = "0.
         name: names.take(name, any_script=True)
         for name in (*module.functions, *module.extern_funcs)
     }
-    body: list[str] = [*_module_header(module, shown)]
+    meshes = _names_of_meshes(module)
+    body: list[str] = [*_module_header(module, shown, meshes)]
     for name, function in module.functions.items():
         if body:
             body.append("")
         if isinstance(function, PrimFunc):
             body += TirPrinter(words).function(function, shown[name], 1)
         else:
-            body += RelaxPrinter(constants, shown, words).function(function, shown[name], 1)
+            printer = RelaxPrinter(constants, shown, words, meshes)
+            body += printer.function(function, shown[name], 1)
     lines = ["@I.ir_module", "class Module:", *(body or [f"{INDENT}pass"])]
     return _document(lines, constants, show_meta, "ITR", words)
 
@@ -86,7 +89,19 @@ def _document(
     return "\n".join([*head, "", *lines]) + "\n"
 
 
-def _module_header(module: IRModule, shown: Mapping[str, str]) -> list[str]:
+def _names_of_meshes(module: IRModule) -> dict[DeviceMesh, str]:
+    """Return the name of each mesh among the global infos; the first of equal ones."""
+    names: dict[DeviceMesh, str] = {}
+    for kind, infos in module.global_infos.items():
+        for k, info in enumerate(infos):
+            if isinstance(info, DeviceMesh):
+                names.setdefault(info, f"{kind}[{k}]")
+    return names
+
+
+def _module_header(
+    module: IRModule, shown: Mapping[str, str], meshes: Mapping[DeviceMesh, str]
+) -> list[str]:
     lines: list[str] = []
     if module.attrs:
         lines.append(f"{INDENT}I.module_attrs({TypePrinter().attributes(module.attrs)})")
@@ -97,12 +112,15 @@ def _module_header(module: IRModule, shown: Mapping[str, str]) -> list[str]:
         )
         lines.append(f"{INDENT}I.module_global_infos({{{', '.join(items)}}})")
     for name, function in module.extern_funcs.items():
-        lines.append(f"{INDENT}{shown[name]} = {TypePrinter().extern(function)}")
+        printer = TypePrinter(meshes=meshes)
+        lines.append(f"{INDENT}{shown[name]} = {printer.extern(function)}")
     return lines
 
 
-def _global_info(kind: str, info: str) -> str:
+def _global_info(kind: str, info: str | DeviceMesh) -> str:
     """Return a device "cuda:0:global" as `I.vdevice("cuda", 0, "global")`."""
+    if isinstance(info, DeviceMesh):
+        return TypePrinter().mesh(info)
     if info == DUMMY_INFO:
         return "I.dummy_global_info()"
     if kind != "vdevice":

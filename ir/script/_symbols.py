@@ -17,7 +17,15 @@ from eqsat.ir._expr import (
     Tuple,
     TupleGetItem,
 )
-from eqsat.ir._types import CallableType, ShapeType, TensorType, TupleType, Type, UnknownShape
+from eqsat.ir._types import (
+    CallableType,
+    DTensorType,
+    ShapeType,
+    TensorType,
+    TupleType,
+    Type,
+    UnknownShape,
+)
 from eqsat.shapes import Dim, SymDim
 
 
@@ -30,6 +38,8 @@ def dims_of_type(ty: Type) -> Iterator[Dim]:
         case TupleType(fields):
             for f in fields:
                 yield from dims_of_type(f)
+        case DTensorType(tensor):
+            yield from dims_of_type(tensor)
         case CallableType(params, result):
             for p in params:
                 yield from dims_of_type(p)

@@ -244,7 +244,6 @@ RELAX = [
 
 NULL = "null_value"
 _OUT = {
-    "dist.": "shards tensors over devices; a program here runs on one",
     "inspect.": "reads a field of a tensor's header; TVMScript has no spelling for it",
 }
 _HOST = "host operation"
@@ -291,6 +290,8 @@ def num_complete() -> int:
 def _row(name: str) -> tuple[str, str]:
     if name in ALL_OPS:
         return _operator(name, ALL_OPS[name])
+    if name in CALL_OPS and (reason := CALL_OPS[name].cannot_run):
+        return "typed", f"| `{name}` | declared at the call | – | – | {reason} |"
     if name in CALL_OPS:
         return (
             "complete",

@@ -315,7 +315,8 @@ def test_an_operator_of_the_run_time_is_read_typed_and_refused(text: str) -> Non
 
 def test_every_operator_that_cannot_run_is_tried() -> None:
     tried = {text[2 : text.index("(")] for text in RUNTIME_CALLS}
-    assert tried == {n for n, o in ALL_OPS.items() if o.cannot_run}
+    elsewhere = {n for n in ALL_OPS if n.startswith("dist.")}  # tests/ir/test_distributed.py
+    assert tried == {n for n, o in ALL_OPS.items() if o.cannot_run} - elsewhere
 
 
 F32 = np.zeros((4, 5), np.float32)
