@@ -90,6 +90,7 @@ class Engine:
         self._asked: dict[int, set[tuple[int, ...]]] = {}
         self._num_outputs = 0
         self._num_united = 0
+        self._known_sizes: dict[str, int] | None = None
         self._run(
             egg.Sort(_SPAN, "T", None),
             egg.FunctionCommand(_SPAN, "type", egg.Schema(["T"], "i64"), _merge("min")),
@@ -107,6 +108,11 @@ class Engine:
         )
 
     def _run(self, *commands: Any) -> list[Any]:
+        self._known_sizes = None
+        return self._ask(*commands)
+
+    def _ask(self, *commands: Any) -> list[Any]:
+        """Run commands that change nothing."""
         try:
             return self._graph.run_program(*commands)
         except egg.EggSmolError as error:
@@ -310,12 +316,14 @@ class Engine:
 
     def _relation(self, name: str) -> list[tuple[int, ...]]:
         mode = egg.DefaultPrintFunctionMode()
-        printed = self._run(egg.PrintFunction(_SPAN, name, None, None, mode))[0]
+        printed = self._ask(egg.PrintFunction(_SPAN, name, None, None, mode))[0]
         get = printed.termdag.get
         return [tuple(get(a).value.value for a in get(term).args) for term, _ in printed.terms]
 
     def _sizes(self) -> dict[str, int]:
-        return dict(self._run(egg.PrintSize(_SPAN, None))[0].sizes)
+        if self._known_sizes is None:
+            self._known_sizes = dict(self._ask(egg.PrintSize(_SPAN, None))[0].sizes)
+        return self._known_sizes
 
     def present(self) -> list[str]:
         """Return the names of the symbols that have e-nodes."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any, ClassVar, cast, get_type_hints
+from typing import Any, ClassVar, cast
 
 from eqsat.ir import Numerics
 from eqsat.rules._language import (
@@ -180,11 +180,8 @@ class Rule:
     @cached_property
     def specs(self) -> dict[str, Spec]:
         """The variables in order, with their constraints."""
-        hints = get_type_hints(self.fn, include_extras=True)
-        return {
-            name: self._spec(name, hints.get(name))
-            for name in inspect.signature(self.fn).parameters
-        }
+        parameters = inspect.signature(self.fn, eval_str=True).parameters
+        return {name: self._spec(name, p.annotation) for name, p in parameters.items()}
 
     def _spec(self, name: str, hint: Any) -> Spec:
         for each in (hint, *getattr(hint, "__metadata__", ())):
