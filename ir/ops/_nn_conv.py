@@ -202,33 +202,30 @@ def _transposed_reference(rank: int) -> Callable[..., Array]:
 
 
 def _spread(x: Array, weight: Array, attrs: Attrs, rank: int) -> Array:
-    """Return the transposed convolution: every input element adds its scaled kernel to it."""
+    """Return the transposed convolution: a convolution over elements set apart by zeros.
+
+    The zeros count where a weight is infinite, as in TVM's lowering.
+    """
     groups, w = int_attr(attrs, "groups"), window(attrs, rank)
     extra = ints(attrs["output_padding"], rank)
     (n, c, *sizes), (o, _, *taps) = x.shape, weight.shape
-    spans = [
-        (s - 1) * w.strides[a] + w.dilation[a] * (t - 1) + 1 + extra[a]
-        for a, (s, t) in enumerate(zip(sizes, taps, strict=True))
-    ]
+    spans = [d * (t - 1) for d, t in zip(w.dilation, taps, strict=True)]
+    stretched = [(s - 1) * stride + 1 for s, stride in zip(sizes, w.strides, strict=True)]
     if 0 in sizes:
-        outer = [s - w.before[a] - w.after[a] for a, s in enumerate(spans)]
+        outer = [
+            s + spans[a] + extra[a] - w.before[a] - w.after[a] for a, s in enumerate(stretched)
+        ]
         return np.zeros((n, groups * o, *(max(s, 0) for s in outer)), x.dtype)
-    full = np.zeros((n, groups, o, *spans), x.dtype)
-    grouped = x.reshape(n, groups, c // groups, int(np.prod(sizes)))
-    filters = weight.reshape(o, groups, c // groups, *taps)
-    for tap in np.ndindex(*taps):
-        part = np.einsum("ngcs,ogc->ngos", grouped, filters[(slice(None),) * 3 + tap])
-        where = tuple(
-            slice(
-                t * w.dilation[a],
-                t * w.dilation[a] + (sizes[a] - 1) * w.strides[a] + 1,
-                w.strides[a],
-            )
-            for a, t in enumerate(tap)
-        )
-        full[(slice(None),) * 3 + where] += part.reshape(n, groups, o, *sizes)
-    kept = tuple(slice(w.before[a], spans[a] - w.after[a]) for a in range(rank))
-    return full.reshape(n, groups * o, *spans)[(slice(None), slice(None), *kept)]
+    apart = np.zeros(
+        (n, c, *(s + 2 * p + e for s, p, e in zip(stretched, spans, extra, strict=True))), x.dtype
+    )
+    at = (slice(p, p + s, stride) for p, s, stride in zip(spans, stretched, w.strides, strict=True))
+    apart[(slice(None), slice(None), *at)] = x
+    kept = (slice(b, apart.shape[2 + a] - w.after[a]) for a, b in enumerate(w.before))
+    filters = weight.reshape(o, groups, c // groups, *taps).swapaxes(0, 1)
+    filters = np.flip(filters.reshape(groups * o, c // groups, *taps), tuple(range(2, 2 + rank)))
+    plain = {"strides": 1, "padding": 0, "dilation": attrs["dilation"], "groups": groups}
+    return convolve(apart[(slice(None), slice(None), *kept)], filters, plain, rank)
 
 
 def _transposed_compute(
