@@ -40,8 +40,8 @@ SIZES = (
     {"n": 7, "m": 11, "b": 3, "h": 5},
 )
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30)
-# What is drawn for it must be probabilities, or it has no tensor.
-APART = {"multinomial_from_uniform", "shape_of"}
+# What is drawn for it must be probabilities, or it gives no tensor.
+APART = {"multinomial_from_uniform", "shape_of", "tensor_to_shape"}
 OPERATORS = [
     o for o in ALL_OPS.values() if o.samples and o.is_pure and not o.cannot_run
     and o.name not in APART
