@@ -165,7 +165,9 @@ class _Encoder:
 
     def _is_operator(self, call: Call) -> bool:
         """Say whether rules may look at the call; `call_tir` and its kin are no such operators."""
-        return isinstance(call.op, OpDef) and self.words.ops.get(call.op.name) is call.op
+        if not isinstance(call.op, OpDef) or self.words.ops.get(call.op.name) is not call.op:
+            return False
+        return all(map(_has_arithmetic, (call.type, *(a.type for a in call.args))))
 
     def _match_cast(self, binding: MatchCast) -> Value:
         value = self.value(binding.value)
@@ -363,6 +365,20 @@ def extern_leaves(binding: Binding) -> Iterator[Expr]:
                 )
             case _:
                 pass
+
+
+def _has_arithmetic(ty: Type) -> bool:
+    """Say whether the laws of arithmetic hold for values of a type.
+
+    float8_e8m0fnu is for scales: it has neither zero nor negative numbers, so not even -(-x) is x.
+    """
+    match ty:
+        case TensorType(dtype=dtype):
+            return dtype != "float8_e8m0fnu"
+        case TupleType(fields):
+            return all(map(_has_arithmetic, fields))
+        case _:
+            return True
 
 
 def _is_pure(call: Call) -> bool:

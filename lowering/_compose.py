@@ -306,13 +306,13 @@ def _substitute_loads(
         old = children(n)
         args = [visit(c) for c in old]
         result = n if all(a is o for a, o in zip(args, old, strict=True)) else rebuild(n, args)
-        if isinstance(result, ProducerLoad):
-            target = new[result.tensor]
+        if isinstance(n, ProducerLoad):  # `result` may be an operand, which is redirected already
+            target, indices = new[n.tensor], children(result)
             if target in inlined:
                 assert isinstance(target.body, PrimExpr)
-                result = _replace(target.body, dict(zip(target.axes, result.indices, strict=True)))
+                result = _replace(target.body, dict(zip(target.axes, indices, strict=True)))
             else:
-                result = ProducerLoad(target, result.indices)
+                result = ProducerLoad(target, indices)
         memo[key] = result
         return result
 

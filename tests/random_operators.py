@@ -269,7 +269,8 @@ def same(got: Any, expected: Any, maker: Maker, where: str) -> None:
         if not is_float(e.dtype.name):
             np.testing.assert_array_equal(g, e, err_msg=where)
             continue
-        tolerance = 2e-4 if maker.dtypes.isdisjoint(("float16", "bfloat16")) else 5e-2
+        floats = [*filter(is_float, (*maker.dtypes, e.dtype.name))]
+        tolerance = max(2e-4, *(4 * float(ml_dtypes.finfo(numpy_dtype(d)).eps) for d in floats))
         g, e = g.astype(np.float64), e.astype(np.float64)
         scale = np.abs(e[np.isfinite(e)]).max(initial=1.0)
         np.testing.assert_allclose(g, e, tolerance, tolerance * scale, err_msg=where)

@@ -104,6 +104,19 @@ def test_programs_of_any_operator_give_what_they_mean(first: int) -> None:
     assert sum(counts) > 100, "most programs run at most sizes"
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        1027,  # an infinite weight of a transposed convolution
+        1449,  # log_add_exp of equal infinities
+        1475,  # -(-x) of scales, which are all positive
+        1568,  # a quotient by one right after a reduction, in one kernel
+    ],
+)
+def test_faults_of_programs_of_any_operator(seed: int) -> None:
+    assert check_operators(seed)
+
+
 def test_sizes_that_leave_less_than_nothing_are_refused() -> None:
     bb = BlockBuilder()
     x = bb.input("x", (1, 1, sym("n"), 8), "float32")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from eqsat.ir._distribute import broadcast_axes
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import Attr, Numerics, OpDef, Operand, OpKind, ResultAxes, Sample
-from eqsat.ir._tir import BinaryOp, PrimExpr, Select, binary, const
+from eqsat.ir._tir import BinaryOp, PrimExpr, Select, binary, const, equal, select
 from eqsat.ir._types import TensorType, Type, TypeCheckError
 from eqsat.ir.ops._common import (
     Array,
@@ -188,8 +189,9 @@ def _power_body(a: PrimExpr, b: PrimExpr) -> PrimExpr:
 
 
 def _log_add_exp(a: PrimExpr, b: PrimExpr) -> PrimExpr:
-    largest = maximum(a, b)
-    return largest + call("log", call("exp", a - largest) + call("exp", b - largest))
+    rest = call("log", call("exp", -call("fabs", a - b)) + 1.0)
+    # The difference of equal infinities is no number.
+    return select(equal(a, b), a + math.log(2.0), maximum(a, b) + rest)
 
 
 _ARITHMETIC = _samples("float32", "float16", "bfloat16", "int32", "int64")
