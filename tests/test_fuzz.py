@@ -8,6 +8,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -104,17 +105,49 @@ def test_programs_of_any_operator_give_what_they_mean(first: int) -> None:
     assert sum(counts) > 100, "most programs run at most sizes"
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        1027,  # an infinite weight of a transposed convolution
-        1449,  # log_add_exp of equal infinities
-        1475,  # -(-x) of scales, which are all positive
-        1568,  # a quotient by one right after a reduction, in one kernel
-    ],
-)
-def test_faults_of_programs_of_any_operator(seed: int) -> None:
-    assert check_operators(seed)
+def _run_everywhere(bb: BlockBuilder, y: Any, *args: Any) -> list[Any]:
+    module = bb.module(y)
+    with np.errstate(all="ignore"):
+        meant = np.asarray(eqsat.interpret(module, *args))
+    result = eqsat.optimize(module, limits=LIMITS)
+    roads = [eqsat.compile(p, cache=False)(*args) for p in (module, result)]
+    for got in roads:
+        np.testing.assert_array_equal(got, meant)
+    return [meant, *roads]
+
+
+def test_an_infinite_weight_of_a_transposed_convolution() -> None:
+    bb = BlockBuilder()
+    x, w = bb.input("x", (1, 1, 3), "float32"), bb.input("w", (1, 1, 2), "float32")
+    y = bb.call(op("nn.conv1d_transpose"), x, w, strides=2)
+    weight = np.array([[[np.inf, 1.0]]], np.float32)
+    found = _run_everywhere(bb, y, np.ones((1, 1, 3), np.float32), weight)
+    assert np.isnan(found[0][0, 0, 1]), "0 × ∞ between the elements"
+
+
+def test_log_add_exp_of_infinities() -> None:
+    bb = BlockBuilder()
+    x, y = bb.input("x", (4,), "float32"), bb.input("y", (4,), "float32")
+    a = np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32)
+    b = np.array([np.inf, -np.inf, -np.inf, 1.0], np.float32)
+    found = _run_everywhere(bb, bb.call(op("log_add_exp"), x, y), a, b)
+    np.testing.assert_array_equal(found[0], [np.inf, np.inf, -np.inf, 1.0])
+
+
+def test_scales_have_no_negative_numbers() -> None:
+    bb = BlockBuilder()
+    x = bb.input("x", (3,), "float8_e8m0fnu")
+    twice = bb.call(op("negative"), bb.call(op("negative"), x))
+    args = np.array([1, 2, 4], ml_dtypes.float8_e8m0fnu)
+    found = _run_everywhere(bb, bb.call(op("equal"), twice, x), args)
+    assert not found[0].any(), "-x is NaN"
+
+
+def test_a_quotient_by_one_right_after_a_reduction() -> None:
+    bb = BlockBuilder()
+    x = bb.input("x", (2, 3), "uint8")
+    y = bb.call(op("floor_divide"), bb.call(op("max"), x, axis=(1,)), np.uint8(1))
+    _run_everywhere(bb, y, np.arange(6, dtype=np.uint8).reshape(2, 3))
 
 
 def test_sizes_that_leave_less_than_nothing_are_refused() -> None:

@@ -128,9 +128,6 @@ def _nll(
 ) -> Array:
     classes = x.shape[0] if x.ndim == 1 else x.shape[1]
     w = np.ones(classes, up(x).dtype) if weights is None else up(weights)
-    of_targets = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
-    if targets.shape != of_targets:
-        raise ValueError(f"nll_loss: predictions {x.shape} and targets {targets.shape}")
     targets = targets.astype(np.int64)  # holds `ignore_index`, unlike the dtype of few classes
     place = np.clip(targets, 0, max(classes - 1, 0))
     if x.ndim == 1:
