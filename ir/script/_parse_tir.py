@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from eqsat.ir._tir import (
@@ -35,6 +35,7 @@ from eqsat.ir._visit import substitute_vars, walk
 from eqsat.ir.script._context import Context
 from eqsat.ir.script._parse_tir_bind import BindingReader, allocating
 from eqsat.ir.script._parse_tir_block import BLOCK_ATTRS, BlockParts, DeclarationReader
+from eqsat.ir.script._parse_tir_displays import DisplayReader, Named, plain
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_pointers import PointerReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
@@ -68,7 +69,7 @@ class TirReader:
 
     def __init__(self, context: Context) -> None:
         self._source = context.source
-        self._names: dict[str, PrimExpr | Buffer] = {
+        self._names: dict[str, Named] = {
             n: shape_var(n) for n, v in context.type_vars.items() if isinstance(v, SymDim)
         }
         self._exprs = TirExprReader(context.source, self._names)
@@ -76,11 +77,14 @@ class TirReader:
         self._exprs.functions |= pointers.functions
         self._exprs.methods |= pointers.methods
         self._loops: dict[Var, Range] = {}
-        self._signature = SignatureReader(context, self._names, self._exprs)
+        self._displays = DisplayReader(context.source, self._names)
+        self._signature = SignatureReader(context, self._names, self._exprs, self._displays)
         self._declarations = DeclarationReader(
-            context.source, self._names, self._exprs, self._signature, self._loops
+            context.source, self._names, self._exprs, self._signature, self._loops, self._displays
         )
-        self._bindings = BindingReader(context.source, self._names, self._exprs, self._declarations)
+        self._bindings = BindingReader(
+            context.source, self._names, self._exprs, self._declarations, self._displays
+        )
 
     def function(self, node: ast.FunctionDef) -> PrimFunc:
         """Return the function of a definition.
@@ -128,14 +132,15 @@ class TirReader:
 
     def _block_body(self, statements: list[ast.stmt], parts: BlockParts) -> Stmt:
         """Read the declarations at the top of a block into `parts`; return its body."""
-        for at, statement in enumerate(statements):
-            if not self._declaration(statement, parts):
+        for at, each in enumerate(statements):
+            if not self._declaration(self._displays.statement(each), parts):
                 return self._body(statements[at:])
         return seq()
 
     def _body(self, statements: list[ast.stmt]) -> Stmt:
         read: list[Stmt] = []
-        for at, statement in enumerate(statements):
+        for at, each in enumerate(statements):
+            statement = self._displays.statement(each)
             around = self._bindings.read(statement, statements[at + 1 :])
             if around is not None:
                 read.append(around(self._body(statements[at + 1 :])))
@@ -191,6 +196,8 @@ class TirReader:
                 return self._assign(target, whole)
             case ast.Expr(value=ast.Call() as call):
                 return self._evaluate(call)
+            case ast.Expr(value=ast.Subscript() as value):
+                return Evaluate(self._exprs.expr(value))
             case ast.While(test=test, body=body):
                 if node.orelse:
                     raise self._source.error(node, "a while loop has no else")
@@ -301,12 +308,12 @@ class TirReader:
                 node, "a loop is `for i in range(n)`, T.serial, T.grid and their kin"
             )
         targets = [node.target] if isinstance(node.target, ast.Name) else sequence(node.target)
+        name = callee(call)
+        if name == "T.grid":
+            return self._grid(node, call, targets or [])
         names = [t.id for t in targets or () if isinstance(t, ast.Name)]
         if not targets or len(names) != len(targets):
             raise self._source.error(node.target, "loop variables are plain names")
-        name = callee(call)
-        if name == "T.grid":
-            return self._grid(node, call, names)
         kind = "serial" if name == "range" else _LOOPS.get(name)
         if kind is None:
             raise self._source.error(call, f"unknown loop {name or ast.unparse(call)}")
@@ -360,18 +367,31 @@ class TirReader:
         var = Var(name, low.dtype)
         return For(var, low, extent, seq(), kind, thread, annotations), step
 
-    def _grid(self, node: ast.For, call: ast.Call, names: list[str]) -> Stmt:
-        extents = self._exprs.sizes(call.args)
-        if len(extents) != len(names) or call.keywords or not names:
-            raise self._source.error(
-                node, f"T.grid has {len(extents)} extents for {len(names)} variables"
-            )
-        loops = [For(Var(n, e.dtype), IntImm(0, e.dtype), e, seq())
-                 for n, e in zip(names, extents, strict=True)]  # fmt: skip
+    def _grid(self, node: ast.For, call: ast.Call, targets: Sequence[ast.expr]) -> Stmt:
+        ranges = [self._grid_range(a) for a in call.args]
+        before = dict(self._names)
+        names = self._displays.spread(node, targets, len(ranges))
+        if call.keywords or not names:
+            raise self._source.error(node, "T.grid takes the extents of the loops, by position")
+        loops = [For(Var(plain(n), r.min.dtype), r.min, r.extent, seq())
+                 for n, r in zip(names, ranges, strict=True)]  # fmt: skip
         result = self._in_loop(dict(zip(names, loops, strict=True)), node.body)
+        self._names.clear()
+        self._names.update(before)
         for loop in reversed(loops):
             result = replace(loop, body=result)
         return result
+
+    def _grid_range(self, node: ast.expr) -> Range:
+        """Read an extent of T.grid, or `(begin, end)`."""
+        items = sequence(node)
+        if items is None:
+            extent = self._exprs.index(node)
+            return Range(IntImm(0, extent.dtype), extent)
+        if len(items) != 2:
+            raise self._source.error(node, "T.grid takes extents, or (begin, end)")
+        low, high = self._exprs.matched(node, *map(self._exprs.index, items))
+        return Range(low, difference(high, low))
 
     def _in_loop(self, loops: dict[str, For], statements: list[ast.stmt]) -> Stmt:
         before = dict(self._names)

@@ -21,6 +21,7 @@ from eqsat.ir._tir import (
     Var,
     binary,
 )
+from eqsat.ir.script._parse_tir_displays import DisplayReader, Named, plain
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
 from eqsat.ir.script._parse_tir_views import BoxView, FlatView, View, difference, row_strides
@@ -66,16 +67,18 @@ class DeclarationReader:
     def __init__(
         self,
         source: Source,
-        names: dict[str, PrimExpr | Buffer],
+        names: dict[str, Named],
         exprs: TirExprReader,
         signature: SignatureReader,
         loops: Mapping[Var, Range],
+        displays: DisplayReader,
     ) -> None:
         self._source = source
         self._names = names
         self._exprs = exprs
         self._signature = signature
         self._loops = loops
+        self._displays = displays
 
     def read(self, node: ast.stmt, parts: BlockParts) -> bool:
         """Read the declaration `node` into `parts`; return whether it is one."""
@@ -210,7 +213,7 @@ class DeclarationReader:
         binding: PrimExpr,
         parts: BlockParts,
     ) -> None:
-        var = Var(name, domain.extent.dtype)
+        var = Var(plain(name), domain.extent.dtype)
         self._names[name] = var
         parts.iters.append(IterVar(var, domain, kind, binding))
 
@@ -219,7 +222,7 @@ class DeclarationReader:
         kinds = text_literal(self._source, required(self._source, call, bound, "kinds"), "kinds")
         items = sequence(required(self._source, call, bound, "bindings")) or []
         targets = [target] if isinstance(target, ast.Name) else sequence(target) or []
-        if not len(kinds) == len(items) == len(targets) or set(kinds) - {"S", "R"}:
+        if len(kinds) != len(items) or set(kinds) - {"S", "R"}:
             raise self._source.error(
                 call, "T.axis.remap needs one S or R and one loop for each name"
             )
@@ -229,10 +232,9 @@ class DeclarationReader:
             if not isinstance(var, Var) or var not in self._loops:
                 raise self._source.error(item, f"{ast.unparse(item)} is not a loop variable")
             loops.append(var)
-        for t, kind, var in zip(targets, kinds, loops, strict=True):
-            if not isinstance(t, ast.Name):
-                raise self._source.error(t, "an axis has one name")
-            self._add_iter(t.id, self._loops[var], cast("AxisKind", kind), var, parts)
+        names = self._displays.spread(call, targets, len(loops))
+        for name, kind, var in zip(names, kinds, loops, strict=True):
+            self._add_iter(name, self._loops[var], cast("AxisKind", kind), var, parts)
 
     def _declared_property(self, call: ast.Call, parts: BlockParts) -> bool:
         match callee(call):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from eqsat.ir._tir import (
     COMPARISONS,
@@ -25,6 +25,7 @@ from eqsat.ir._tir import (
     const,
 )
 from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, result_dtype
+from eqsat.ir.script._parse_tir_displays import Named
 from eqsat.ir.script._parse_tir_views import View, difference
 from eqsat.ir.script._parse_values import scalar_of
 from eqsat.ir.script._source import Source
@@ -44,7 +45,7 @@ _SHIFTS = ("<<", ">>")
 class TirExprReader:
     """Reads scalar expressions; `names` maps names to variables and buffers."""
 
-    def __init__(self, source: Source, names: dict[str, PrimExpr | Buffer]) -> None:
+    def __init__(self, source: Source, names: dict[str, Named]) -> None:
         self.source = source
         self.names = names
         self.scalars: set[Buffer] = set()  # that a bare name loads and stores
@@ -258,18 +259,6 @@ class TirExprReader:
         if not is_dtype(e.dtype) or not is_int(e.dtype):
             raise self.source.error(node, f"an index is an integer, this is {e.dtype}")
         return e
-
-    def sizes(self, nodes: Sequence[ast.expr]) -> list[PrimExpr]:
-        """Return integer expressions; `*A.shape` stands for those of a buffer.
-
-        Raises:
-            ParseError: one has another dtype.
-        """
-        found: list[PrimExpr] = []
-        for node in nodes:
-            shape = self.shape_of(node.value) if isinstance(node, ast.Starred) else None
-            found += (self.index(node),) if shape is None else shape
-        return found
 
     def shape_of(self, node: ast.expr) -> tuple[PrimExpr, ...] | None:
         """Return the sizes that `A.shape` stands for, None for another expression."""

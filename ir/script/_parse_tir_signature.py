@@ -14,6 +14,7 @@ from eqsat.ir._tir import (
     shape_var,
 )
 from eqsat.ir.script._context import Context, type_params
+from eqsat.ir.script._parse_tir_displays import DisplayReader, Named
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_views import row_strides
 from eqsat.ir.script._syntax import (
@@ -41,12 +42,17 @@ class SignatureReader:
     """Reads what stands before the body of one PrimFunc; names what it finds in `names`."""
 
     def __init__(
-        self, context: Context, names: dict[str, PrimExpr | Buffer], exprs: TirExprReader
+        self,
+        context: Context,
+        names: dict[str, Named],
+        exprs: TirExprReader,
+        displays: DisplayReader,
     ) -> None:
         self._context = context
         self._source = context.source
         self._names = names
         self._exprs = exprs
+        self._displays = displays
         self.attrs: dict[str, AttrValue] = {}
         self.params: list[Buffer | Var] = []
 
@@ -115,8 +121,8 @@ class SignatureReader:
         self, statements: list[ast.stmt], handles: dict[str, int]
     ) -> list[ast.stmt]:
         """Read attributes, symbols and match_buffers; return the statements after them."""
-        for at, statement in enumerate(statements):
-            match statement:
+        for at, each in enumerate(statements):
+            match self._displays.statement(each):
                 case ast.Expr(value=ast.Constant(value=str())):
                     pass
                 case ast.Expr(value=ast.Call() as call) if callee(call) == "T.func_attr":
@@ -227,7 +233,7 @@ class SignatureReader:
         if node is None or not isinstance(name, str):
             return False
         known = self._names.get(name)
-        if isinstance(known, Buffer) or known in self.params:
+        if isinstance(known, (Buffer, tuple)) or known in self.params:
             return False
         dtype = value.dtype if known is None else known.dtype
         self._names[name] = self._exprs.converted(node, value, dtype)
