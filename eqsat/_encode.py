@@ -210,9 +210,9 @@ class _Encoder:
         number = uniform_number(constant.value)
         known = 1 if number is None else values.number(number)
         if constant.value.ndim == 0 and number is not None:
-            return self._scalar(known, constant.type.dtype)
+            return self._scalar(known, constant.tensor_type.dtype)
         if number is not None and constant.value.size > 1:
-            scalar = self._scalar(known, constant.type.dtype)
+            scalar = self._scalar(known, constant.tensor_type.dtype)
             return self._made("full", (constant.value.shape, scalar))
         if number is None and (identity := self._identity(constant)) is not None:
             return identity
@@ -237,7 +237,7 @@ class _Encoder:
 
     def _identity(self, constant: Constant) -> int | None:
         """Add an identity matrix, or a kernel that leaves an image as it is, as what makes it."""
-        value, dtype = constant.value, constant.type.dtype
+        value, dtype = constant.value, constant.tensor_type.dtype
         if is_identity(value):
             return self._made("eye", (), n=len(value), dtype=dtype)
         if not is_identity_kernel(value):

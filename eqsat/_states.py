@@ -118,7 +118,7 @@ class _CoverTerms:
     def _constant(self, value: Array) -> tuple[Symbol, tuple[int, ...]]:
         values = self._words.values
         if value.ndim == 0:
-            columns = (values.number(value.item()), values.attr(Constant(value).type.dtype))
+            columns = (values.number(value.item()), values.attr(Constant(value).tensor_type.dtype))
             if self._proofs.find(SCALAR_SYMBOL, (), columns) is not None:
                 return SCALAR_SYMBOL, columns
         return CONSTANT_SYMBOL, (values.array(value),)

@@ -19,6 +19,7 @@ from eqsat.ir._types import (
     PACKED_FUNC,
     CallableType,
     DeviceMesh,
+    DTensorType,
     ObjectType,
     PrimType,
     ShapeType,
@@ -54,15 +55,21 @@ class Var:
 
 @dataclass(eq=False, slots=True)
 class Constant:
-    """A tensor known at compile time."""
+    """A tensor known at compile time; `distributed` is the type of one that lies on a mesh."""
 
     value: NDArray[np.generic]
     span: Span | None = None
+    distributed: DTensorType | None = None
 
     @property
-    def type(self) -> TensorType:
-        """The tensor type of the value."""
+    def tensor_type(self) -> TensorType:
+        """The shape and the dtype of the value."""
         return TensorType(tuple(self.value.shape), dtype_name(self.value.dtype))
+
+    @property
+    def type(self) -> TensorType | DTensorType:
+        """The type of the value."""
+        return self.distributed or self.tensor_type
 
 
 @dataclass(eq=False, slots=True)

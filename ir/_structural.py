@@ -231,8 +231,9 @@ class _RelaxWords:
         match e:
             case Var():
                 return self._vars.get(e) or f"free {e.name}"
-            case Constant(value):
-                return constant_word(value, self._include_constants)
+            case Constant(value, distributed=distributed):
+                word = constant_word(value, self._include_constants)
+                return f"{word} {self._type(distributed)}" if distributed else word
             case ShapeExpr(dims):
                 return f"shape{self._dims(dims)}"
             case PrimValue(value, dtype):

@@ -80,8 +80,10 @@ class DeviceMesh:
     def __post_init__(self) -> None:
         if any(size < 0 for size in self.shape):
             raise TypeCheckError(f"{self}: a size is not negative")
-        if math.prod(self.shape) != len(self.device_ids):
-            raise TypeCheckError(f"{self} has {len(self.device_ids)} device ids, one a place")
+        ids = self.device_ids
+        num_ids = max(ids.stop - ids.start, 0) if isinstance(ids, range) else len(ids)
+        if math.prod(self.shape) != num_ids:
+            raise TypeCheckError(f"{self} has {num_ids} device ids, one a place")
 
     def __str__(self) -> str:
         return f"mesh({', '.join(map(str, self.shape))})"
@@ -118,7 +120,7 @@ class Placement:
         return ", ".join("R" if k is None else f"S[{k}]" for k in self.cuts)
 
 
-_CUT = re.compile(r"S\[(\d+)\]|R")
+_CUT = re.compile(r"S\[(\d{1,9})\]|R")
 _PLACEMENT = re.compile(rf"[\s,]*((?:{_CUT.pattern})[\s,]*)*")
 
 

@@ -215,6 +215,8 @@ class _FunctionCheck:
                 self._global(name)
             case If() | SeqExpr() | Function():
                 raise self._fail(f"a {type(e).__name__} can only be the value of a binding")
+            case Constant(distributed=DTensorType(tensor)) if tensor != e.tensor_type:
+                raise self._fail(f"a constant is {e.tensor_type}, but its type says {tensor}")
             case (
                 Constant() | PrimValue() | StringImm() | DataTypeImm() | ExternFunc() | NullValue()
             ):

@@ -139,7 +139,7 @@ class _Composer:
                 )
 
     def constant(self, e: Constant) -> Tensor:
-        ty = e.type
+        ty = e.tensor_type
         if e.value.ndim == 0:
             literal = const(e.value.item(), ty.dtype)
             return te.compute("c", (), lambda: literal)

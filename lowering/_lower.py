@@ -163,7 +163,7 @@ class _Lowering:
             case Var():
                 return self.env[e]
             case Constant():
-                return self.constant(e.value, e.type)
+                return self.constant(e.value, e.tensor_type)
             case Tuple(fields):
                 return tuple(self.value(f) for f in fields)
             case TupleGetItem(tuple_value, index):

@@ -6,10 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from eqsat.ir._expr import Var
+from eqsat.ir._expr import Constant, Var
 from eqsat.ir._types import CallableType, DeviceMesh
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import callee
@@ -33,7 +30,7 @@ class Context:
     """
 
     source: Source
-    constants: list[NDArray[np.generic]] = field(default_factory=list[NDArray[np.generic]])
+    constants: list[Constant] = field(default_factory=list[Constant])
     module_name: str = "Module"
     type_vars: Mapping[str, object] = field(default_factory=dict[str, object])
     global_infos: dict[str, tuple[str | DeviceMesh, ...]] = field(

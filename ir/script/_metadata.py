@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eqsat.ir._expr import Constant
+from eqsat.ir._types import DeviceMesh, DTensorType, Placement, TypeCheckError
 from eqsat.shapes import EqsatError, bits, dtype_name, itemsize, numpy_dtype
 
 CONSTANTS = "ir.GenericConst"
+DISTRIBUTED_TYPES = ("relax.DTensorType", "relax.DTensorStructInfo")
 CONSTANT_KEYS = (CONSTANTS, "relax.expr.Constant")
 _MAGIC = 0xDD5E40F096B4A13F
 _HEADER = struct.Struct("<QQiii BBH")
@@ -86,7 +89,7 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def encode_metadata(constants: Sequence[NDArray[np.generic]], kind: str = CONSTANTS) -> str:
+def encode_metadata(constants: Sequence[Constant], kind: str = CONSTANTS) -> str:
     """Return the JSON text that holds `constants` in order, under the key `kind`."""
     nodes: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
@@ -102,7 +105,35 @@ def encode_metadata(constants: Sequence[NDArray[np.generic]], kind: str = CONSTA
     key = add("ffi.String", kind)
     none = add("None")
     items: list[int] = []
-    for value in constants:
+
+    def add_mesh(mesh: DeviceMesh) -> int:
+        ids = add("ffi.Array", [add("int", i) for i in mesh.device_ids])
+        listed = none
+        if isinstance(mesh.device_ids, range):
+            int32 = add("ir.PrimType", {"span": none, "dtype": "int32"})
+            first, extent = (
+                add("ir.IntImm", {"span": none, "ty": int32, "value": add("int", n)})
+                for n in (mesh.device_ids.start, len(mesh.device_ids))
+            )
+            listed = add("ir.Range", {"min": first, "extent": extent, "span": none})
+        shape = add("ffi.Shape", list(mesh.shape))
+        data = {"shape": shape, "device_ids": ids, "device_range": listed}
+        return add("relax.distributed.DeviceMesh", data)
+
+    def add_distributed(ty: DTensorType, tensor_type: int) -> int:
+        specs = [
+            add("relax.distributed.PlacementSpec", {"axis": -1, "kind": 1})
+            if axis is None
+            else add("relax.distributed.PlacementSpec", {"axis": axis, "kind": 0})
+            for axis in ty.placement.cuts
+        ]
+        placement = add("relax.distributed.Placement", {"dim_specs": add("ffi.Array", specs)})
+        mesh = add_mesh(ty.mesh)
+        data = {"span": none, "device_mesh": mesh, "placement": placement, "tensor_ty": tensor_type}
+        return add("relax.DTensorType", data)
+
+    for constant in constants:
+        value = constant.value
         int64 = add("ir.PrimType", {"span": none, "dtype": "int64"})
         dims = [add("ir.IntImm", {"span": none, "ty": int64, "value": add("int", d)})
                 for d in value.shape]  # fmt: skip
@@ -114,6 +145,8 @@ def encode_metadata(constants: Sequence[NDArray[np.generic]], kind: str = CONSTA
             "relax.TensorType",
             {"span": none, "shape": shape, "dtype": dtype, "vdevice": none, "ndim": value.ndim},
         )
+        if constant.distributed is not None:
+            tensor_type = add_distributed(constant.distributed, tensor_type)
         tensor = add("ffi.Tensor", encode_tensor(value))
         nodes.append(
             {"type": CONSTANTS, "data": {"span": none, "ty": tensor_type, "value": tensor}}
@@ -126,7 +159,7 @@ def encode_metadata(constants: Sequence[NDArray[np.generic]], kind: str = CONSTA
     return f'{{"root_index": {root},\n"nodes": [\n{lines}],\n"metadata": {version}}}'
 
 
-def decode_metadata(text: str) -> list[NDArray[np.generic]]:
+def decode_metadata(text: str) -> list[Constant]:
     """Return the constants in a JSON text.
 
     Raises:
@@ -139,12 +172,41 @@ def decode_metadata(text: str) -> list[NDArray[np.generic]]:
         for key, items in zip(entries[::2], entries[1::2], strict=True):
             if nodes[key]["data"] in CONSTANT_KEYS:
                 return [_constant(nodes, i) for i in nodes[items]["data"]]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+        TypeCheckError,
+    ) as error:
         raise MetadataError(f"the metadata is not TVM's JSON: {error!r}") from None
     return []
 
 
-def _constant(nodes: list[Any], index: int) -> NDArray[np.generic]:
+def _constant(nodes: list[Any], index: int) -> Constant:
     data = nodes[index]["data"]
     # TVM calls the field "value" since v0.26, "data" before.
-    return decode_tensor(nodes[data["value"] if "value" in data else data["data"]]["data"])
+    value = decode_tensor(nodes[data["value"] if "value" in data else data["data"]]["data"])
+    made = Constant(value)
+    ty = data.get("ty", data.get("struct_info_"))
+    if ty is not None and nodes[ty]["type"] in DISTRIBUTED_TYPES:
+        mesh, placement = _mesh(nodes, nodes[ty]["data"]), _placement(nodes, nodes[ty]["data"])
+        made.distributed = DTensorType(made.tensor_type, mesh, placement)
+    return made
+
+
+def _mesh(nodes: list[Any], ty: Any) -> DeviceMesh:
+    data = nodes[ty["device_mesh"]]["data"]
+    shape = tuple(nodes[data["shape"]]["data"])
+    ids = tuple(nodes[i]["data"] for i in nodes[data["device_ids"]]["data"])
+    if nodes[data["device_range"]]["type"] == "None":
+        return DeviceMesh(shape, ids)
+    return DeviceMesh(shape, range(ids[0], ids[-1] + 1) if ids else range(0))
+
+
+def _placement(nodes: list[Any], ty: Any) -> Placement:
+    specs = nodes[nodes[ty["placement"]]["data"]["dim_specs"]]["data"]
+    axes = [nodes[s]["data"]["axis"] for s in specs]
+    return Placement(tuple(None if a < 0 else a for a in axes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from eqsat.ir._attrs import AttrValue
 from eqsat.ir._call import Arg, make_call
@@ -33,7 +34,7 @@ from eqsat.ir.script._context import MODULE, Context
 from eqsat.ir.script._metadata import CONSTANT_KEYS
 from eqsat.ir.script._parse_calls import CallReader
 from eqsat.ir.script._parse_types import TypeReader
-from eqsat.ir.script._parse_values import attribute, constant, scalar_of
+from eqsat.ir.script._parse_values import attribute, constant, distributed_constant, scalar_of
 from eqsat.ir.script._syntax import (
     bind,
     callee,
@@ -243,7 +244,7 @@ class ExprReader:
                 f"constant {index} is missing: the metadata holds {len(self.context.constants)}; "
                 "print the module with show_meta=True",
             )
-        return Constant(self.context.constants[index], span)
+        return replace(self.context.constants[index], span=span)
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -291,10 +292,14 @@ class ExprReader:
             return PrimValue(self.types.dim(node), name, span)
         return PrimValue(scalar_of(self.source, node, name), name, span)
 
-    def _relax_call(self, node: ast.Call, name: str, span: Span) -> Expr:
+    def _relax_call(  # noqa: C901 - one case per name
+        self, node: ast.Call, name: str, span: Span
+    ) -> Expr:
         match name:
             case "const":
                 return Constant(constant(self.source, self.types, node), span)
+            case "dist.const":
+                return distributed_constant(self.source, self.types, node, span)
             case "tuple":
                 return Tuple(tuple(map(self.atom, node.args)), span)
             case "TupleGetItem":

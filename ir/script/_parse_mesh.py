@@ -12,7 +12,7 @@ from eqsat.ir.script._syntax import bind, callee, int_literal, required, sequenc
 
 MESH_CALLS = ("R.device_mesh", "R.dist.device_mesh")
 _RANGES = ("I.Range", "R.Range")
-_NAME = re.compile(r"(.+)\[(\d+)\]")
+_NAME = re.compile(r"(.+)\[(\d{1,9})\]")
 
 
 def mesh(

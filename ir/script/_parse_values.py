@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqsat.ir._attrs import AttrMap, AttrValue
+from eqsat.ir._expr import Constant, Span
 from eqsat.ir._op import Attr
-from eqsat.ir._types import UNKNOWN_DTYPE
+from eqsat.ir._types import UNKNOWN_DTYPE, DTensorType
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import bind, callee, is_absent, literal, required, sequence
@@ -31,7 +32,30 @@ def constant(source: Source, types: TypeReader, node: ast.Call) -> NDArray[np.ge
     """
     bound = bind(source, node, "value dtype")
     value_node = required(source, node, bound, "value")
-    dtype = types.dtype(bound.get("dtype"))
+    return _constant(source, types, value_node, types.dtype(bound.get("dtype")))
+
+
+def distributed_constant(source: Source, types: TypeReader, node: ast.Call, span: Span) -> Constant:
+    """Return the constant of `R.dist.const(value, R.DTensor(...))`.
+
+    Raises:
+        ParseError: the value is no number, no nested list of numbers, or has another shape.
+    """
+    bound = bind(source, node, "value ty struct_info")
+    value_node = required(source, node, bound, "value")
+    ty_node = bound["struct_info"] if "struct_info" in bound else bound.get("ty", node)
+    ty = types.type(ty_node) if ty_node is not node else None
+    if not isinstance(ty, DTensorType) or ty.tensor.dtype == UNKNOWN_DTYPE:
+        raise source.error(ty_node, "R.dist.const takes a value and an R.DTensor with a dtype")
+    value = _constant(source, types, value_node, ty.tensor.dtype)
+    if value.shape != ty.tensor.shape:
+        raise source.error(ty_node, f"the value has the shape {value.shape}, its type {ty.tensor}")
+    return Constant(value, span, ty)
+
+
+def _constant(
+    source: Source, types: TypeReader, value_node: ast.expr, dtype: str
+) -> NDArray[np.generic]:
     if callee(value_node) in _NUMPY_CALLS and isinstance(value_node, ast.Call):
         inner = bind(source, value_node, "object dtype")
         value_node = required(source, value_node, inner, "object")

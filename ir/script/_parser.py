@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from eqsat.ir._attrs import AttrMap, AttrValue
 from eqsat.ir._call_ops import UNIT
 from eqsat.ir._expr import (
+    Constant,
     ExternFunc,
     Function,
     IRModule,
@@ -224,7 +222,7 @@ class _ModuleReader:
             parts.append(text_literal(self._source, bound["memory_scope"], "memory_scope"))
         return ":".join(parts)
 
-    def _metadata(self, node: ast.expr) -> list[NDArray[np.generic]]:
+    def _metadata(self, node: ast.expr) -> list[Constant]:
         if not isinstance(node, ast.Call) or len(node.args) != 1:
             raise self._source.error(node, "metadata is tvm.ir.load_json(text)")
         try:

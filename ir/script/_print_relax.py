@@ -32,7 +32,7 @@ from eqsat.ir._expr import (
     Var,
 )
 from eqsat.ir._op import OpDef, OperandKind
-from eqsat.ir._types import DeviceMesh, PrimType, TupleType, is_distributed
+from eqsat.ir._types import DeviceMesh, DTensorType, PrimType, TupleType, is_distributed
 from eqsat.ir.script._conditions import condition_text
 from eqsat.ir.script._dialect import LATEST, Dialect
 from eqsat.ir.script._metadata import CONSTANTS
@@ -49,15 +49,16 @@ class Constants:
 
     def __init__(self, key: str = CONSTANTS) -> None:
         self.key = key
-        self.values: list[NDArray[np.generic]] = []
-        self._by_id: dict[int, int] = {}
+        self.values: list[Constant] = []
+        self._positions: dict[tuple[int, DTensorType | None], int] = {}
 
-    def reference(self, value: NDArray[np.generic]) -> str:
-        """Return the text that refers to `value`; one array is stored once."""
-        if id(value) not in self._by_id:
-            self._by_id[id(value)] = len(self.values)
-            self.values.append(value)
-        return f'metadata["{self.key}"][{self._by_id[id(value)]}]'
+    def reference(self, e: Constant) -> str:
+        """Return the text that refers to `e`; one array is stored once."""
+        identity = (id(e.value), e.distributed)
+        if identity not in self._positions:
+            self._positions[identity] = len(self.values)
+            self.values.append(e)
+        return f'metadata["{self.key}"][{self._positions[identity]}]'
 
 
 def scalar_text(value: NDArray[np.generic]) -> str | None:
@@ -226,8 +227,8 @@ class RelaxPrinter:
         match e:
             case Var():
                 return self._vars[e] if e in self._vars else legal(e.name)
-            case Constant(value):
-                return self._constant(value)
+            case Constant():
+                return self._constant(e)
             case ShapeExpr(dims):
                 return f"R.shape([{self._types.dims(dims)}])"
             case PrimValue():
@@ -253,11 +254,13 @@ class RelaxPrinter:
             case _:
                 assert_never(e)
 
-    def _constant(self, value: NDArray[np.generic]) -> str:
-        text = scalar_text(value)
+    def _constant(self, e: Constant) -> str:
+        text = scalar_text(e.value)
         if text is None:
-            return self._constants.reference(value)
-        return f'R.const({text}, "{value.dtype.name}")'
+            return self._constants.reference(e)
+        if e.distributed is not None:
+            return f"R.dist.const({text}, {self._types.type(e.distributed)})"
+        return f'R.const({text}, "{e.value.dtype.name}")'
 
     def _prim_value(self, e: PrimValue) -> str:
         if isinstance(e.value, float):

@@ -10,13 +10,17 @@ import pytest
 import eqsat
 from eqsat.ir import (
     BaseCheck,
+    Binding,
+    Constant,
     DeviceMesh,
     DTensorType,
+    Function,
     IRModule,
     ObjectType,
     ParseError,
     Placement,
     PrimFunc,
+    SeqExpr,
     TensorType,
     TupleType,
     Type,
@@ -42,6 +46,12 @@ from tests.ir.distributed_programs import HEAD, REFUSED, REFUSED_HERE, TYPES, dt
 
 GRID = DeviceMesh((2, 2), range(4))
 ROWS = Placement.from_text("S[0], R")
+
+
+def _bindings(text: str) -> tuple[Binding, ...]:
+    return tuple(
+        b for block in parse_module(text).relax_function().body.blocks for b in block.bindings
+    )
 
 
 def bound_type(call: str, annotation: str = "") -> Type:
@@ -120,6 +130,11 @@ def d(shape: tuple[int | str, ...], placement: str = "S[0], R", mesh: DeviceMesh
     return DTensorType(TensorType(dims, "float32"), mesh, Placement.from_text(placement))
 
 
+def d8(shape: tuple[int, ...], placement: str) -> Type:
+    mesh = DeviceMesh((2,), (5, 3))
+    return DTensorType(TensorType(shape, "int8"), mesh, Placement.from_text(placement))
+
+
 RANKED = DTensorType(TensorType(UnknownShape(2), "float32"), GRID, ROWS)
 LISTED = DeviceMesh((2, 2), (0, 1, 2, 3))
 
@@ -187,6 +202,9 @@ PROGRAM = f"""{HEAD}
             a = R.dist.call_tir(cls.copy, (x,), out_ty={dtensor("S[0], R")})
             b = R.dist.call_tir_local_view(cls.copy, (x,), out_ty=[{dtensor("S[1]", mesh=1)}])
             e = R.dist.annotate_sharding(z, device_mesh="mesh[1]", placement="S[0]")
+            p = R.add(a, R.dist.const([1.0, 2.0, 3.0, float("-inf")], {dtensor("R, S[0]", "(4,)")}))
+            q = R.multiply(p, R.dist.const(2.5, {dtensor("R, R", "()")}))
+            r = R.dist.const(True, {dtensor("R", "()", 1, "bool")})
             g = R.dist.redistribute(a, device_mesh="mesh[0]", placement="S[1], R")
             h = R.dist.redistribute_replica_to_shard(t[0], num_workers=2, axis=1)
             i = cls.part(x)
@@ -266,6 +284,38 @@ def test_mesh_and_placement_tell_programs_apart() -> None:
     assert not structural_equal(moved(1, "R"), moved(0, "R, R"))
     text = PROGRAM.replace("I.Range(0, 4)", "[0, 1, 2, 3]")
     assert not structural_equal(parse_module(text), parse_module(PROGRAM))
+
+
+def test_constants() -> None:
+    def constants(text: str) -> list[Constant]:
+        return [b.value for b in _bindings(text) if isinstance(b.value, Constant)]
+
+    value = f"R.dist.const([[1, 2]], {dtensor('S[1]', '(1, 2)', 1, 'int8')})"
+    text = program(f"x = {value}", f"y = {value.replace('S[1]', 'R')}", "return x")
+    module = parse_module(text)
+    check_well_formed(module)
+    for source in (text, print_module(module)):
+        x, y = constants(source)
+        assert x.type == d8((1, 2), "S[1]")
+        assert y.type == d8((1, 2), "R")
+        np.testing.assert_array_equal(x.value, np.array([[1, 2]], np.int8))
+
+
+def test_constants_that_are_none() -> None:
+    for value, reason in (
+        (f"R.dist.const([1.0, 2.0], {dtensor('R, R', '(3,)')})", r"has the shape \(2,\), its type"),
+        (f"R.dist.const(1.0, {dtensor('R, R')})", r"has the shape \(\), its type"),
+        ("R.dist.const(1.0, R.Tensor((), 'float32'))", "takes a value and an R.DTensor"),
+        ("R.dist.const(1.0, R.DTensor(()))", "an R.DTensor with a dtype"),
+        ("R.dist.const(1.0)", "takes a value and an R.DTensor"),
+        (f"R.dist.const(300, {dtensor('R, R', '()', dtype='int8')})", "does not fit int8"),
+    ):
+        with pytest.raises(ParseError, match=reason):
+            parse_module(program(f"x = {value}", "return x"))
+    wrong = Constant(np.zeros(3, np.float32), distributed=DTensorType(TensorType((4,)), GRID, ROWS))
+    module = IRModule({"main": Function("main", (), SeqExpr((), wrong), wrong.type)})
+    with pytest.raises(TypeCheckError, match=r"a constant is float32\[3\], but its type says"):
+        check_well_formed(module)
 
 
 # --- well-formed modules ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import eqsat
 from eqsat.ir import (
     ALL_OPS,
     BaseCheck,
@@ -29,7 +30,7 @@ def read_by_tvm(text: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tvm.script.parse(text, {"R": parser, "I": ir, "T": tirx})
+        return tvm.script.parse(text, {"R": parser, "I": ir, "T": tirx, "tvm": tvm})
 
 
 def printed_by_tvm(module: Any) -> str:
@@ -38,10 +39,10 @@ def printed_by_tvm(module: Any) -> str:
 
 
 def compared(text: str) -> list[str]:
-    """Return the lines of a text but for imports, symbols, regions, and a type TVM cannot read."""
+    """Return the lines of a text without imports, symbols and regions, types as TVM has them."""
     for spelled, same in (('"n"', "n"), ('"m"', "m"), ('R.Prim("int64")', "T.int64")):
         text = text.replace(spelled, same)
-    lines = map(str.strip, text.splitlines())
+    lines = map(str.strip, text.rpartition('"""')[2].splitlines())  # without the metadata
     skipped = ("#", "T.reads", "T.writes", "n = ", "m = ")
     return [line for line in lines if line and not line.startswith(skipped)]
 
@@ -52,6 +53,11 @@ def test_tvm_reads_our_text_and_prints_the_same() -> None:
     theirs = printed_by_tvm(read_by_tvm(text))
     assert compared(theirs) == compared(text)
     assert structural_equal(parse_module(theirs), module)
+
+
+def test_modules_go_there_and_back() -> None:
+    module = parse_module(PROGRAM)
+    assert structural_equal(eqsat.from_tvm(eqsat.to_tvm(module)), module)
 
 
 @pytest.mark.parametrize("call", TYPES)
