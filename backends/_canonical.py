@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eqsat.ir.tir import (
     Address,
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -156,6 +157,8 @@ class _Writer:
                 parts.append(kind)
             case Assert(condition, message):
                 parts.append(f"assert {self.expr(condition)} {message!r}")
+            case Attr(body=body):
+                self.statement(body)
             case Evaluate(value):
                 parts.append(f"eval {self.expr(value)}")
 

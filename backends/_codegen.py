@@ -22,6 +22,7 @@ from eqsat.ir._simplify import Poly, add, as_constant, constant, mul, to_expr
 from eqsat.ir.te import Combiner, identity
 from eqsat.ir.tir import (
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -218,6 +219,8 @@ class _Stage(Expressions):
                 self._if(s.condition, s.then_body, s.else_body)
             case Let():
                 self._let(s)
+            case Attr(body=body):
+                self.statement(body)
             case Evaluate(value):
                 self._evaluate(value)
             case Assert():

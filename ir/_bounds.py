@@ -9,6 +9,7 @@ from eqsat.ir._jumps import ALWAYS, falls_through
 from eqsat.ir._simplify import Poly, Simplifier, add, constant
 from eqsat.ir._tir import (
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -60,7 +61,7 @@ class Prover:
 
     # --- statements -------------------------------------------------------------------------
 
-    def statement(self, s: Stmt) -> Iterator[str]:
+    def statement(self, s: Stmt) -> Iterator[str]:  # noqa: C901 - one case per node
         match s:
             case Seq(stmts):
                 yield from self.sequence(stmts)
@@ -92,6 +93,8 @@ class Prover:
                 yield from self.expr(value)
                 if var.dtype in INTEGERS:
                     self.define(var, value)
+                yield from self.statement(body)
+            case Attr(body=body):
                 yield from self.statement(body)
             case Evaluate(value) | Jump(value=value):
                 yield from self.expr(value)

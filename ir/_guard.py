@@ -9,6 +9,7 @@ from eqsat.ir._bounds import INTEGERS, Prover
 from eqsat.ir._jumps import ALWAYS
 from eqsat.ir._tir import (
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -63,7 +64,7 @@ class _Guard(Prover):
 
     # --- statements -------------------------------------------------------------------------
 
-    def rewritten(self, s: Stmt) -> Stmt:
+    def rewritten(self, s: Stmt) -> Stmt:  # noqa: C901 - one case per node
         """Return the guarded statement."""
         match s:
             case Seq(stmts):
@@ -89,6 +90,8 @@ class _Guard(Prover):
             case Assert(condition, message):
                 (condition,), checks = self.checked(condition)
                 return seq(*checks, _lowered(self.flags[message], Not(condition)))
+            case Attr(body=body):
+                return self.rewritten(body)
             case Evaluate(value):
                 (value,), checks = self.checked(value)
                 return seq(*checks, Evaluate(value))

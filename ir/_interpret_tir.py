@@ -21,6 +21,7 @@ from eqsat.ir._interpret_scalar import (
 from eqsat.ir._tir import (
     Address,
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -161,6 +162,8 @@ class _Machine:
                     self.run(else_body)
             case Let(var, value, body):
                 self.vars[var] = self.eval(value)
+                self.run(body)
+            case Attr(body=body):
                 self.run(body)
             case Evaluate(value):
                 self.eval(value)

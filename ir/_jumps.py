@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eqsat.ir._tir import (
+    Attr,
     Block,
     For,
     IfThenElse,
@@ -36,7 +37,7 @@ def jumps(s: Stmt) -> Iterator[JumpKind]:
             yield from jumps(a)
             if b is not None:
                 yield from jumps(b)
-        case Let(body=body):
+        case Let(body=body) | Attr(body=body):
             yield from jumps(body)
         case Block(init=init, body=body):
             yield from jumps(body)
@@ -59,6 +60,8 @@ def falls_through(s: Stmt) -> PrimExpr:
     match s:
         case Jump():
             return NEVER
+        case Attr(body=body):
+            return falls_through(body)
         case IfThenElse(condition, then_body, else_body):
             if falls_through(then_body) == NEVER:
                 rest = ALWAYS if else_body is None else falls_through(else_body)

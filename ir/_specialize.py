@@ -9,6 +9,7 @@ from typing import assert_never
 from eqsat.ir._tir import (
     Address,
     Assert,
+    Attr,
     Block,
     Buffer,
     BufferLoad,
@@ -109,6 +110,9 @@ def map_stmt(  # noqa: C901 - one case per node
             return replace(s, condition=expr(condition))
         case Evaluate(value):
             return Evaluate(expr(value))
+        case Attr(node, key, value, body):
+            about = buffer(node) if isinstance(node, Buffer) else expr(node)
+            return Attr(about, key, expr(value), inner(body))
         case Block():
             iters = tuple(IterVar(i.var, span(i.domain), i.kind, expr(i.binding)) for i in s.iters)
             return replace(

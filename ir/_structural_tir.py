@@ -10,6 +10,7 @@ from eqsat.ir._tir import (
     Address,
     Annotation,
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -118,6 +119,11 @@ class TirWords:
                 self._words.append(f"{kind} {self._expr(value)}")
             case Assert(condition, message, kind):
                 self._words.append(f"assert {self._expr(condition)} {kind!r} {message!r}")
+            case Attr(node, key, value, body):
+                about = self._name(node) if isinstance(node, Buffer) else self._expr(node)
+                self._words.append(f"attr {about} {key!r} {self._expr(value)}")
+                self._statement(body)
+                self._words.append("end")
             case Evaluate(value):
                 self._words.append(f"evaluate {self._expr(value)}")
             case BufferStore(buffer, indices, value):

@@ -352,7 +352,17 @@ class Evaluate:
     value: PrimExpr
 
 
-Stmt = For | While | Block | Seq | IfThenElse | Let | Evaluate | BufferStore | Jump | Assert
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """Advice for `body` that says nothing of what it computes: `node` is what it is about."""
+
+    node: PrimExpr | Buffer
+    key: str
+    value: PrimExpr
+    body: Stmt
+
+
+Stmt = For | While | Block | Seq | IfThenElse | Let | Evaluate | BufferStore | Jump | Assert | Attr
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -8,6 +8,7 @@ from eqsat.ir._te import ProducerLoad, Reduce, Tensor
 from eqsat.ir._tir import (
     Address,
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -133,7 +134,7 @@ def walk_statements(s: Stmt) -> Iterator[Stmt]:
     """Yield a statement and all inside it."""
     yield s
     match s:
-        case For(body=body) | While(body=body) | Let(body=body):
+        case For(body=body) | While(body=body) | Let(body=body) | Attr(body=body):
             yield from walk_statements(body)
         case Block():
             for part in (s.init, s.body):
@@ -171,6 +172,8 @@ def own_expressions(s: Stmt) -> Iterator[PrimExpr]:
         case BufferStore(_, indices, value):
             yield from indices
             yield value
+        case Attr(node, _, value):
+            yield from (value,) if isinstance(node, Buffer) else (node, value)
         case Seq():
             pass
 

@@ -15,6 +15,7 @@ from eqsat.ir._jumps import ALWAYS, falls_through, stays_in
 from eqsat.ir._tir import (
     Address,
     Assert,
+    Attr,
     Block,
     Buffer,
     BufferLoad,
@@ -113,6 +114,8 @@ class _Accesses:
                     self.statement(body)
             case Jump(value=value) | Evaluate(value):
                 self.expr(value)
+            case Attr(body=body):
+                self.statement(body)
             case Assert(condition):
                 self.expr(condition)
             case BufferStore(buffer, indices, value):

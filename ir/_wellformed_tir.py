@@ -7,6 +7,7 @@ from typing import assert_never
 from eqsat.ir._tir import (
     Address,
     Assert,
+    Attr,
     Block,
     Buffer,
     BufferLoad,
@@ -150,6 +151,10 @@ class _PrimFuncCheck:
                 self._vars.discard(var)
             case Evaluate(value):
                 self._expr(value)
+            case Attr(node, _, value, body):
+                self._declared(node) if isinstance(node, Buffer) else self._expr(node)
+                self._expr(value)
+                self._statement(body)
             case BufferStore(buffer, indices, value):
                 self._access(buffer, indices)
                 for i in indices:

@@ -28,8 +28,9 @@ from eqsat.ir import (
     specialized,
     unproved,
 )
-from eqsat.ir.tir import PrimExpr, const, from_dim, intrinsics
+from eqsat.ir.tir import Attr, PrimExpr, Stmt, const, from_dim, intrinsics
 from eqsat.lowering._raise import raised
+from eqsat.lowering.schedule._loops import map_statements
 from eqsat.shapes import Shape, SymDim
 
 TIR_CALLS = ("call_tir", "call_tir_inplace")
@@ -66,11 +67,16 @@ def prim_call(module: IRModule, call: Call) -> PrimCall | None:
     inplace = _inplace(call, len(outputs))
     fresh = [t.dims for t, k in zip(outputs, inplace, strict=True) if k < 0]
     try:
-        own = specialized(func, [*(a for _, a in args), *fresh])
+        plain = replace(func, body=map_statements(func.body, _without_advice))
+        own = specialized(plain, [*(a for _, a in args), *fresh])
     except TypeCheckError:
         return None
     tensors = tuple(e for e, a in args if isinstance(a, tuple))
     return PrimCall(own, tensors, outputs, inplace)
+
+
+def _without_advice(s: Stmt) -> Stmt:
+    return s.body if isinstance(s, Attr) else s
 
 
 def calls_outside(func: PrimFunc) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from eqsat.ir._tir import (
     Annotation,
     Assert,
+    Attr,
     Block,
     Buffer,
     BufferLoad,
@@ -54,10 +55,6 @@ _LOOPS: dict[str, LoopKind] = {
     "T.unroll": "unroll", "T.thread_binding": "thread_binding",
 }  # fmt: skip
 _LAUNCH = "T.launch_thread"
-_UNSUPPORTED = (
-    "in a PrimFunc is not supported; write it with counted loops and blocks, or call the function "
-    "as an external one (R.call_dps_packed)"
-)
 _JUMPS: dict[str, JumpKind] = {
     "T.break_loop": "break", "T.continue_loop": "continue", "T.thread_return": "return",
 }  # fmt: skip
@@ -152,6 +149,10 @@ class TirReader:
                 return seq(*read)
             if isinstance(statement, ast.Pass):
                 continue
+            call = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(call, ast.Call) and callee(call) == "T.attr":
+                read.append(self._advised(call, statements[at + 1 :]))
+                return seq(*read)
             read.append(self._statement(statement))
         return seq(*read)
 
@@ -231,8 +232,6 @@ class TirReader:
             return Jump(_JUMPS[callee(call)])
         if self._exprs.is_function(callee(call)):
             return Evaluate(self._exprs.expr(call))
-        if callee(call) == "T.attr" and _is_pragma(call):
-            return seq()
         raise self._source.error(
             call, f"{callee(call) or 'this call'} cannot stand here as a statement"
         )
@@ -432,10 +431,8 @@ class TirReader:
             loop = self._thread_loop(item.optional_vars.id, call)
             return replace(loop, body=self._in_loop({loop.var.name: loop}, body))
         if name not in _BLOCKS or not isinstance(call, ast.Call):
-            if name == "T.attr" and isinstance(call, ast.Call) and _is_pragma(call):
-                return self._scoped_body(body)
-            if name == "T.attr":
-                raise self._source.error(node, f"T.attr {_UNSUPPORTED}")
+            if name == "T.attr" and isinstance(call, ast.Call):
+                return self._advised(call, body)
             raise self._source.error(node, f"unknown scope {ast.unparse(call)}")
         bound = bind(self._source, call, "name no_realize")
         label = text_literal(self._source, bound["name"], "the name") if "name" in bound else ""
@@ -457,6 +454,32 @@ class TirReader:
             regions_inferred=parts.reads is not None or parts.writes is not None,
         )
 
+    def _advised(self, call: ast.Call, statements: list[ast.stmt]) -> Stmt:
+        """Read statements under `T.attr(node, key, value)` or `T.attr({key: value})`."""
+        if len(call.args) == 1 and isinstance(call.args[0], ast.Dict):
+            attrs = call.args[0]
+            about = ast.copy_location(ast.Constant(0), call)
+            given = [(about, k, v) for k, v in zip(attrs.keys, attrs.values, strict=True)]
+        else:
+            bound = bind(self._source, call, "node attr_key value")
+            node, key, value = (
+                required(self._source, call, bound, k) for k in ("node", "attr_key", "value")
+            )
+            given = [(node, key, value)]
+        read = [self._attribute(call, *each) for each in given]
+        body = self._scoped_body(statements)
+        for node, key, value in reversed(read):
+            body = Attr(node, key, value, body)
+        return body
+
+    def _attribute(
+        self, call: ast.Call, about: ast.expr, key: ast.expr | None, value: ast.expr
+    ) -> tuple[PrimExpr | Buffer, str, PrimExpr]:
+        if key is None:
+            raise self._source.error(call, "attributes are a dict with string keys")
+        name = text_literal(self._source, key, "a key")
+        return self._exprs.about(about), name, self._exprs.argument(value)
+
     def _declaration(self, node: ast.stmt, parts: BlockParts) -> bool:
         match node:
             case ast.With(items=[item], body=body) if callee(item.context_expr) == "T.init":
@@ -473,15 +496,3 @@ def _is_text(node: ast.expr) -> bool:
 def _is_region(node: ast.stmt) -> bool:
     value = node.value if isinstance(node, ast.Expr) else None
     return callee(value) in ("T.reads", "T.writes")
-
-
-def _is_pragma(call: ast.Call) -> bool:
-    """Say whether a `T.attr` only advises: `{"pragma_...": ...}` or `node, "pragma_...", ...`."""
-    match call.args:
-        case [ast.Dict(keys=keys)]:
-            names = [k.value if isinstance(k, ast.Constant) else None for k in keys]
-        case [_, ast.Constant(value=name), *_]:
-            names = [name]
-        case _:
-            return False
-    return all(isinstance(n, str) and n.startswith("pragma_") for n in names)

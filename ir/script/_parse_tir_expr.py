@@ -219,6 +219,34 @@ class TirExprReader:
             raise self.source.error(node, f"{ast.unparse(node)} is not a buffer")
         return bound
 
+    def about(self, node: ast.expr) -> PrimExpr | Buffer:
+        """Return what an attribute is about: a buffer, or an expression.
+
+        Raises:
+            ParseError: it is neither.
+        """
+        return self.buffer(node) if self._is_buffer(node) else self.argument(node)
+
+    def argument(self, node: ast.expr) -> PrimExpr:
+        """Return an argument of a foreign call, where a Python integer is an int32 as in C.
+
+        Raises:
+            ParseError: it is no expression.
+        """
+        return self.narrow(node, self.expr(node))
+
+    def narrow(self, node: ast.expr, read: PrimExpr) -> PrimExpr:
+        """Return what was read of a Python integer as an int32 where it fits, else as it is."""
+        match node:
+            case ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
+                pass
+            case _:
+                return read
+        if not isinstance(read, IntImm) or read.dtype != "int64":
+            return read
+        is_narrow = min_value("int32") <= read.value <= max_value("int32")
+        return IntImm(read.value, "int32") if is_narrow else read
+
     def _is_buffer(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and isinstance(self.names.get(node.id), Buffer)
 

@@ -21,7 +21,7 @@ from eqsat.ir._tir import (
 from eqsat.ir.script._intrinsics import OPAQUE_CALLS, math_function
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._syntax import bind, callee, required, text_literal
-from eqsat.shapes import is_dtype, max_value, min_value
+from eqsat.shapes import is_dtype
 
 _EXTERNS = (
     "call_extern", "call_pure_extern", "call_intrin", "call_llvm_intrin", "call_llvm_pure_intrin",
@@ -100,19 +100,7 @@ class PointerReader:
             raise self._source.error(
                 node, f"{name} is a buffer; pass {name}.data, or {name}.access_ptr and its kin"
             )
-        return self._narrow(node, self._exprs.expr(node))
-
-    def _narrow(self, node: ast.expr, read: PrimExpr) -> PrimExpr:
-        """Return a Python integer as an int32 where it fits."""
-        match node:
-            case ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
-                pass
-            case _:
-                return read
-        if not isinstance(read, IntImm) or read.dtype != "int64":
-            return read
-        is_narrow = min_value("int32") <= read.value <= max_value("int32")
-        return IntImm(read.value, "int32") if is_narrow else read
+        return self._exprs.argument(node)
 
     # --- pointers ---------------------------------------------------------------------------
 
@@ -209,7 +197,7 @@ class PointerReader:
         return Intrinsic("tvm_stack_make_array", args, "handle")
 
     def _integer(self, node: ast.expr) -> PrimExpr:
-        return self._narrow(node, self._exprs.index(node))
+        return self._exprs.narrow(node, self._exprs.index(node))
 
     def _zero_of(self, node: ast.expr) -> PrimExpr:
         """Read a dtype as the zero of it that TVM's arrays name it by."""

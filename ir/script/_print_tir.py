@@ -11,6 +11,7 @@ from eqsat.ir._tir import (
     Address,
     Annotation,
     Assert,
+    Attr,
     Binary,
     Block,
     Buffer,
@@ -175,6 +176,11 @@ class TirPrinter:
             case Assert(condition, message, kind):
                 told = f"({string(kind)}, [{string(message)}])"
                 self._emit(depth, f"assert {self.expr(condition)}, {told}")
+            case Attr(node, key, value, body):
+                about = self._buffers[node] if isinstance(node, Buffer) else self.expr(node)
+                attr = f"T.attr({about}, {string(key)}, {self.expr(value)})"
+                self._emit(depth, f"with {attr}:")
+                self._statement(body, depth + 1)
             case Evaluate(value):
                 self._emit(depth, f"T.evaluate({self.expr(value)})")
             case BufferStore(buffer, indices, value):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from eqsat.ir.tir import (
     Assert,
+    Attr,
     Block,
     Buffer,
     BufferLoad,
@@ -144,7 +145,7 @@ def decompose_reduction(func: PrimFunc, block: str) -> PrimFunc:
 def map_statements(s: Stmt, f: Callable[[Stmt], Stmt]) -> Stmt:
     """Return `s` with `f` applied to every statement, inner ones first."""
     match s:
-        case For() | While() | Let():
+        case For() | While() | Let() | Attr():
             body = map_statements(s.body, f)
             s = s if body is s.body else replace(s, body=body)
         case Block():

@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="TVM is not installed"),
 ]
 
-NUM_RUN = 103
+NUM_RUN = 104
 NOT_RUN = {
     "arguments_of_packed_calls": "calls external functions that nobody defines",
     "attributes_of_packed_calls": "calls external functions that nobody defines",
