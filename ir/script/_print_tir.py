@@ -177,8 +177,7 @@ class TirPrinter:
                 told = f"({string(kind)}, [{string(message)}])"
                 self._emit(depth, f"assert {self.expr(condition)}, {told}")
             case Attr(node, key, value, body):
-                about = self._buffers[node] if isinstance(node, Buffer) else self.expr(node)
-                attr = f"T.attr({about}, {string(key)}, {self.expr(value)})"
+                attr = f"T.attr({self._about(node)}, {string(key)}, {self.expr(value)})"
                 self._emit(depth, f"with {attr}:")
                 self._statement(body, depth + 1)
             case Evaluate(value):
@@ -188,6 +187,15 @@ class TirPrinter:
                 self._emit(depth, f"{target} = {self.expr(value)}")
             case _:
                 assert_never(s)
+
+    def _about(self, node: PrimExpr | Buffer) -> str:
+        match node:
+            case Buffer():
+                return self._buffers[node]
+            case IntImm(value, "int32"):
+                return str(value)  # TVM keeps a Python integer here as one
+            case _:
+                return self.expr(node)
 
     def _loop(self, s: For, depth: int) -> None:
         nest = [s]

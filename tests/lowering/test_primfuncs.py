@@ -773,10 +773,15 @@ def f(A: T.Buffer((6,), "float32"), B: T.Buffer((6,), "float32")):
 
 NOT_NATIVE = {
     "bound_threads": "this backend has no threads",
-    "evaluate_and_calls": "has no native code",
+    "evaluate_and_calls": "no native code",
     "launch_threads": "this backend has no threads",
     "launch_threads_as_scopes": "this backend has no threads",
     "loop_kinds": "this backend has no threads",
+    "names_of_addresses": "no native code",
+    "names_of_pointers": "no native code",
+    "pointers_in_blocks": "no native code",
+    "pointers_in_calls": "no native code",
+    "pointers_of_buffers": "no native code",
 }
 """Programs of the corpus that call nobody's functions or run on a GPU: what their error says."""
 
