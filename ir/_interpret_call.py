@@ -30,7 +30,7 @@ def run_operator(
     """Return what the reference of `op` computes; `ty` is the type of the call.
 
     Raises:
-        RuntimeCheckError: a required operand is absent.
+        RuntimeCheckError: a required operand is absent, or the values are none that it is for.
     """
     given = [*args, *[None] * (len(op.operands) - len(args))]
     for operand, value in zip(op.operands, given, strict=True):
@@ -41,8 +41,11 @@ def run_operator(
         for o, a in zip(op.operands, given, strict=True)
     ]
     filled = {k: _attr_value(v, symbols) for k, v in op.fill_attrs(attrs).items()}
-    with np.errstate(all="ignore"):
-        result = op.reference(*values, **filled)
+    try:
+        with np.errstate(all="ignore"):
+            result = op.reference(*values, **filled)
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        raise RuntimeCheckError(f"{op.name}: {error}") from error
     return as_result(result, ty)
 
 

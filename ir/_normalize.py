@@ -247,10 +247,13 @@ class Copier:
 
     def _call(self, e: Call, out: list[Binding]) -> Expr:
         args = [self._atom(a, out) for a in e.args]
-        if isinstance(e.op, OpDef) and e.op.name == "shape_of" and is_known(args[0].type):
-            ty = args[0].type
-            assert isinstance(ty, TensorType)
-            return ShapeExpr(ty.dims, e.span)
+        if isinstance(e.op, OpDef) and e.op.known is not None:
+            known = e.op.known([a.type for a in args], e.attrs)
+            if isinstance(known, tuple):
+                return ShapeExpr(known, e.span)
+            if known is not None:
+                assert isinstance(e.type, PrimType)
+                return PrimValue(known, e.type.dtype, e.span)
         if isinstance(e.op, OpDef) and e.op.operands:
             args = [
                 self._operand(o.kind, a, out) for o, a in zip(e.op.operands, args, strict=False)

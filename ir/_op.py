@@ -10,7 +10,7 @@ from typing import Any, Literal
 from eqsat.ir._attrs import Attrs, AttrValue
 from eqsat.ir._te import Tensor
 from eqsat.ir._types import UNKNOWN_DTYPE, TensorType, Type
-from eqsat.shapes import Shape
+from eqsat.shapes import Dim, Shape
 
 
 class OpKind(Enum):
@@ -131,6 +131,7 @@ class OpDef:
         result_axes: (types of the tensor operands, attrs, result type) → their `AxisMap`s: what of
             the way in which operands lie on a mesh of devices the result keeps. Without it the
             operator takes no distributed tensors.
+        known: the result, a shape or a number outside a tensor, where the operands' types say it.
         cannot_run: why a program that holds it is read and typed, but not run; "" for all others.
     """
 
@@ -147,6 +148,7 @@ class OpDef:
     samples: Callable[[], Sequence[Sample]] | None = None
     aliases: tuple[str, ...] = field(default=())
     result_axes: ResultAxes | None = None
+    known: Callable[[Sequence[Type], Attrs], Shape | Dim | None] | None = None
     cannot_run: str = ""
 
     def fill_attrs(self, given: Mapping[str, AttrValue]) -> dict[str, AttrValue]:

@@ -89,6 +89,20 @@ def bits(name: str) -> int:
     return _lookup(name).bits
 
 
+_DLPACK_CODES = {
+    "int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6,
+    "float8_e3m4": 7, "float8_e4m3": 8, "float8_e4m3b11fnuz": 9, "float8_e4m3fn": 10,
+    "float8_e4m3fnuz": 11, "float8_e5m2": 12, "float8_e5m2fnuz": 13, "float8_e8m0fnu": 14,
+    "float6_e2m3fn": 15, "float6_e3m2fn": 16, "float4_e2m1fn": 17,
+}  # fmt: skip
+
+
+def dlpack_code(name: str) -> int:
+    """Return DLPack's type code; floats of 8 bits and fewer carry their format in it."""
+    _lookup(name)
+    return _DLPACK_CODES[name if name in _DLPACK_CODES else name.rstrip("0123456789")]
+
+
 EXACT_IN_FLOAT32 = ("int8", "uint8", "bfloat16", "float16", "int16")
 """The dtypes that float32 holds exactly and constants of float32 are kept in, best first."""
 

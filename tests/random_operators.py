@@ -42,9 +42,10 @@ SIZES = (
 )
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30)
 # What is drawn for it must be probabilities, or it gives no tensor.
-APART = {"multinomial_from_uniform", "shape_of", "tensor_to_shape"}
+APART = {"multinomial_from_uniform", "tensor_to_shape"}
 OPERATORS = [
     o for o in ALL_OPS.values() if o.samples and o.is_pure and not o.cannot_run
+    and o.known is None
     and o.name not in APART
 ]  # fmt: skip
 # They turn a rounding error into another integer or boolean.
@@ -257,7 +258,7 @@ def check(seed: int) -> int:
         with np.errstate(all="ignore"):
             try:
                 expected = eqsat.interpret(module, *args)
-            except (EqsatError, ValueError):  # a window larger than the axis, max of nothing
+            except EqsatError:  # a window larger than the axis, max of nothing
                 continue
             for road, run in roads.items():
                 same(run(*args), expected, maker, f"seed {seed}, {road} at {env}")

@@ -17,6 +17,7 @@ from eqsat.ir.ops._gather import GATHER
 from eqsat.ir.ops._grid import GRID
 from eqsat.ir.ops._image import IMAGE
 from eqsat.ir.ops._index import INDEX
+from eqsat.ir.ops._inspect import INSPECT
 from eqsat.ir.ops._join import JOIN
 from eqsat.ir.ops._layout import LAYOUT
 from eqsat.ir.ops._linear_algebra import LINEAR_ALGEBRA
@@ -50,6 +51,7 @@ _TABLE = OperatorTable(
         *CREATE,
         *DATATYPE,
         *SHAPES,
+        *INSPECT,
         *INDEX,
         *GATHER,
         *SCATTER,

@@ -30,6 +30,7 @@ from eqsat.ir.ops._common import (
     cast_to,
     dtype_attr,
     gather_from,
+    known_dims,
     out_dtype,
     require_int,
     shape_type,
@@ -130,6 +131,7 @@ SHAPES: tuple[OpDef, ...] = (
         OpKind.OPAQUE,
         onnx=("Shape",),
         samples=lambda: [Sample(((2, 3),)), Sample(((),)), Sample((("n", 4),))],
+        known=lambda types, attrs: known_dims(tensor_type(types[0], "x")),
     ),
     OpDef(
         "shape_to_tensor",

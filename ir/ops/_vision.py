@@ -144,6 +144,8 @@ def _bilinear(image: Array, y: Array, x: Array) -> Array:
 def _corners(roi: Array, scale: float) -> tuple[int, int, int, int]:
     """Return a region in whole pixels: halves away from zero, as C's `round`."""
     scaled = roi[1:].astype(np.float32) * np.float32(scale)
+    if not np.isfinite(scaled).all():
+        raise ValueError(f"a region with the corners {scaled.tolist()} has no pixels")
     x1, y1, x2, y2 = (int(np.trunc(v + np.copysign(np.float32(0.5), v))) for v in scaled)
     return x1, y1, x2, y2
 

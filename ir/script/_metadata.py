@@ -15,20 +15,13 @@ from numpy.typing import NDArray
 
 from eqsat.ir._expr import Constant
 from eqsat.ir._types import DeviceMesh, DTensorType, Placement, TypeCheckError
-from eqsat.shapes import EqsatError, bits, dtype_name, itemsize, numpy_dtype
+from eqsat.shapes import DTYPES, EqsatError, bits, dlpack_code, dtype_name, itemsize, numpy_dtype
 
 CONSTANTS = "ir.GenericConst"
 DISTRIBUTED_TYPES = ("relax.DTensorType", "relax.DTensorStructInfo")
 CONSTANT_KEYS = (CONSTANTS, "relax.expr.Constant")
 _MAGIC = 0xDD5E40F096B4A13F
 _HEADER = struct.Struct("<QQiii BBH")
-# DLPack type codes; float8 and smaller carry their format in the code.
-_CODES = {
-    "int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6,
-    "float8_e3m4": 7, "float8_e4m3": 8, "float8_e4m3b11fnuz": 9, "float8_e4m3fn": 10,
-    "float8_e4m3fnuz": 11, "float8_e5m2": 12, "float8_e5m2fnuz": 13, "float8_e8m0fnu": 14,
-    "float6_e2m3fn": 15, "float6_e3m2fn": 16, "float4_e2m1fn": 17,
-}  # fmt: skip
 
 
 class MetadataError(EqsatError):
@@ -38,8 +31,7 @@ class MetadataError(EqsatError):
 def encode_tensor(value: NDArray[np.generic]) -> str:
     """Return the base64 text of a tensor."""
     name = dtype_name(value.dtype)
-    code = _CODES[name] if name in _CODES else _CODES[name.rstrip("0123456789")]
-    header = _HEADER.pack(_MAGIC, 0, 1, 0, value.ndim, code, bits(name), 1)
+    header = _HEADER.pack(_MAGIC, 0, 1, 0, value.ndim, dlpack_code(name), bits(name), 1)
     dims = struct.pack(f"<{value.ndim}q", *value.shape)
     data = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"), copy=False)).tobytes()
     return base64.b64encode(header + dims + struct.pack("<q", len(data)) + data).decode()
@@ -71,22 +63,12 @@ def decode_tensor(text: str) -> NDArray[np.generic]:
 
 
 def _dtype_of(code: int, width: int) -> str:
-    for name, known in _CODES.items():
-        if known == code:
-            full = name if name == "bool" or "_" in name else f"{name}{width}"
-            if full == "bool" or _is_known(full):
-                return full
-    if code == _CODES["uint"] and width == 1:
+    for name in DTYPES:
+        if (dlpack_code(name), bits(name)) == (code, width):
+            return name
+    if (code, width) in ((dlpack_code("uint8"), 1), (dlpack_code("bool"), 1)):
         return "bool"
     raise MetadataError(f"a tensor has the unknown type code {code} of {width} bits")
-
-
-def _is_known(name: str) -> bool:
-    try:
-        numpy_dtype(name)
-    except (EqsatError, AttributeError):
-        return False
-    return True
 
 
 def encode_metadata(constants: Sequence[Constant], kind: str = CONSTANTS) -> str:

@@ -56,6 +56,12 @@ _BINARY: dict[type[ast.operator], str] = {
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
 }  # fmt: skip
+_INSPECTED = {
+    "ndim": "ndim", "shape": "shape_i", "strides": "stride_i", "dtype.type_code": "dtype_code",
+    "dtype.bits": "dtype_bits", "dtype.lanes": "dtype_lanes", "byte_offset": "byte_offset",
+    "elem_offset": "elem_offset",
+}  # fmt: skip
+"""What tensors were asked by attributes, up to 0.25, and the operators that read it."""
 _SEPARATORS = ("axis_separators", "input_axis_separators")
 """What `R.layout_transform` took besides, up to 0.22."""
 
@@ -208,7 +214,22 @@ class ExprReader:
     def _attribute(self, node: ast.Attribute, span: Span) -> Expr:
         if self._is_module(node.value):
             return self._global(node, span)
+        if (inspected := self._inspected(node)) is not None:
+            return inspected
         raise self.source.error(node, f"{ast.unparse(node)} is not a Relax expression")
+
+    def _inspected(self, node: ast.Attribute | ast.Subscript) -> Expr | None:
+        """Return what `x.ndim`, `x.dtype.bits` or `x.shape[0]` spells, None for anything else."""
+        spelled, attrs = node, dict[str, AttrValue]()
+        if isinstance(node, ast.Subscript):
+            spelled = node.value
+        variable, _, field = dotted(spelled).partition(".")
+        tensor, operator = self.names.get(variable), _INSPECTED.get(field)
+        if not isinstance(tensor, Var) or operator is None:
+            return None
+        if isinstance(node, ast.Subscript):
+            attrs["axis"] = self.types.dim(node.slice)
+        return self.make(node, self.operator(node, f"inspect.tensor_{operator}"), [tensor], attrs)
 
     def _global(self, node: ast.Attribute, span: Span) -> GlobalVar:
         signature = self.context.signature(node.attr, node)
@@ -221,6 +242,8 @@ class ExprReader:
         base = node.value
         if isinstance(base, ast.Subscript) and dotted(base.value) == "metadata":
             return self._metadata(node, base, span)
+        if (inspected := self._inspected(node)) is not None:
+            return inspected
         value = self.atom(base)
         index = int_literal(self.source, node.slice, "a tuple index")
         ty = value.type

@@ -62,9 +62,9 @@ SIZES: tuple[Sizes, ...] = (
     {"n": 4, "m": 2, "b": 0, "h": 9},
 )
 NATIVE = [o for o in ALL_OPS.values() if o.compute is not None]
-# shape_of a tensor of known shape costs nothing.
+# What the type of a tensor says costs nothing.
 ON_HOST = [
-    o for o in ALL_OPS.values() if o.compute is None and not o.cannot_run and o.name != "shape_of"
+    o for o in ALL_OPS.values() if o.compute is None and not o.cannot_run and o.known is None
 ]
 
 

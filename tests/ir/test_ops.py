@@ -20,6 +20,7 @@ from eqsat.ir import (
     Operand,
     OperandKind,
     OpKind,
+    PrimType,
     Sample,
     ShapeType,
     TensorType,
@@ -130,6 +131,9 @@ def _check_type(ty: Type, value: Any, env: Mapping[str, int]) -> None:
     if isinstance(ty, ShapeType):
         dims = ty.dims
         assert isinstance(dims, UnknownShape) or tuple(evaluate(d, env) for d in dims) == value
+        return
+    if isinstance(ty, PrimType):
+        assert isinstance(value, int)
         return
     fields = ty.fields if isinstance(ty, TupleType) else (ty,)
     for f, v in zip(fields, _flat(value), strict=True):
