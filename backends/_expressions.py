@@ -25,6 +25,9 @@ from eqsat.ir.tir import (
 )
 from eqsat.shapes import itemsize
 
+_HINTS = ("likely", "assume", "ignore_loop_partition", "tvm_thread_invariant")
+"""Functions that give their argument, and say something of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -87,7 +90,7 @@ class Expressions(IndexArithmetic):
                 return self._select(e)
             case Intrinsic("if_then_else", (c, a, b), _):
                 return self._select(Select(c, a, b, lazy=True))
-            case Intrinsic("likely" | "assume", (a,), _):
+            case Intrinsic(name, (a,), _) if name in _HINTS:
                 return self.value(a)
             case Intrinsic("reinterpret", (a,), dtype):
                 value = self.value(a)

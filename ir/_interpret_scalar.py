@@ -58,6 +58,7 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "fma": lambda a, b, c: a * b + c,
     "fmod": np.fmod,
     "hypot": np.hypot,
+    "ignore_loop_partition": np.asarray,
     "assume": np.asarray,
     "isfinite": np.isfinite,
     "isinf": np.isinf,
@@ -82,6 +83,7 @@ INTRINSICS: Mapping[str, Callable[..., Any]] = {
     "tan": np.tan,
     "tanh": np.tanh,
     "trunc": np.trunc,
+    "tvm_thread_invariant": np.asarray,
     "truncmod": np.fmod,
 }
 

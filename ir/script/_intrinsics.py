@@ -21,10 +21,17 @@ BINARY_FUNCTIONS: dict[str, BinaryOp] = {
     "shift_left": "<<", "shift_right": ">>",
     "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
     "And": "and", "Or": "or",
+    "BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "^", "LShift": "<<", "RShift": ">>",
     "Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%",
     "Min": "min", "Max": "max",
     "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
 }  # fmt: skip
+OTHER_NAMES = {
+    "Mod": "truncmod", "BitwiseNot": "bitwise_not", "boolean": "bool", "bf16": "bfloat16",
+    **{f"f{n}": f"float{n}" for n in (16, 32, 64)},
+    **{f"{s}{n}": f"{w}{n}" for s, w in (("i", "int"), ("u", "uint")) for n in (8, 16, 32, 64)},
+}  # fmt: skip
+"""Names of `T.` that mean another one."""
 FUNCTIONS = frozenset(
     [
         "exp",
@@ -74,6 +81,8 @@ FUNCTIONS = frozenset(
         "isfinite",
         "isinf",
         "likely",
+        "ignore_loop_partition",
+        "tvm_thread_invariant",
     ]
 )
 

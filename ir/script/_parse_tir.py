@@ -26,6 +26,7 @@ from eqsat.ir._tir import (
     PrimFunc,
     Range,
     Stmt,
+    StringImm,
     Var,
     While,
     binary,
@@ -40,6 +41,7 @@ from eqsat.ir.script._parse_tir_displays import DisplayReader, Named, plain
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._parse_tir_pointers import PointerReader
 from eqsat.ir.script._parse_tir_signature import SignatureReader
+from eqsat.ir.script._parse_tir_vectors import as_access, lanes_in, over_lanes
 from eqsat.ir.script._parse_tir_views import difference
 from eqsat.ir.script._syntax import (
     bind,
@@ -56,6 +58,7 @@ _LOOPS: dict[str, LoopKind] = {
 }  # fmt: skip
 _LAUNCH = "T.launch_thread"
 _JUMPS: dict[str, JumpKind] = {
+    "T.Break": "break", "T.Continue": "continue",
     "T.break_loop": "break", "T.continue_loop": "continue", "T.thread_return": "return",
 }  # fmt: skip
 _BLOCKS = ("T.sblock", "T.block")
@@ -161,6 +164,10 @@ class TirReader:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if callee(value) == _LAUNCH:
                 return self._thread_loop(name, value)
+            case ast.Expr(value=ast.Call(args=[ast.Name(id=name), *_]) as value) if (
+                callee(value) == _LAUNCH
+            ):
+                return self._thread_loop(name, value)
             case _:
                 return None
 
@@ -169,9 +176,16 @@ class TirReader:
         bound = bind(self._source, call, "thread extent")
         thread_node = required(self._source, call, bound, "thread")
         extent = self._exprs.index(required(self._source, call, bound, "extent"))
-        thread = text_literal(self._source, thread_node, "thread")
+        thread = self._thread(thread_node)
         low = IntImm(0, extent.dtype)
         return For(Var(name, extent.dtype), low, extent, seq(), "thread_binding", thread)
+
+    def _thread(self, node: ast.expr) -> str:
+        """Return the name of a thread axis, which `T.env_thread` may have bound to a name."""
+        named = self._names.get(node.id) if isinstance(node, ast.Name) else None
+        if isinstance(named, StringImm):
+            return named.value
+        return text_literal(self._source, node, "thread")
 
     def _scoped_body(self, statements: list[ast.stmt]) -> Stmt:
         before = dict(self._names)
@@ -223,10 +237,15 @@ class TirReader:
             if isinstance(value, ast.Call) and callee(value) in (*_JUMPS, "T.ret"):
                 return self._evaluate(value)
             return Evaluate(self._exprs.expr(value))
-        if callee(call) == "T.ret":
+        stored = self._called_store(call)
+        if stored is not None:
+            return self._assign(*stored)
+        if callee(call) in ("T.ret", "T.Return"):
             return self._return(
                 required(self._source, call, bind(self._source, call, "val"), "val")
             )
+        if callee(call) == "T.Assert":
+            return self._called_assertion(call)
         if callee(call) in _JUMPS:
             bind(self._source, call, "")
             return Jump(_JUMPS[callee(call)])
@@ -236,13 +255,34 @@ class TirReader:
             call, f"{callee(call) or 'this call'} cannot stand here as a statement"
         )
 
+    def _called_store(self, call: ast.Call) -> tuple[ast.Subscript, ast.expr] | None:
+        """Return target and value of `T.buffer_store(B, value, at)` and `B.vstore(at, value)`."""
+        if callee(call) == "T.buffer_store":
+            bound = bind(self._source, call, "buffer value indices")
+            buffer, at, value = (
+                required(self._source, call, bound, k) for k in ("buffer", "indices", "value")
+            )
+            return as_access(buffer, at), value
+        if not isinstance(call.func, ast.Attribute) or call.func.attr != "vstore":
+            return None
+        bound = bind(self._source, call, "begin value")
+        begin, value = (required(self._source, call, bound, k) for k in ("begin", "value"))
+        target = as_access(call.func.value, begin)
+        return over_lanes(target, lanes_in(value)), value
+
+    def _called_assertion(self, call: ast.Call) -> Assert:
+        """Read `T.Assert(condition, message)`."""
+        bound = bind(self._source, call, "condition message")
+        condition, told = (required(self._source, call, bound, k) for k in ("condition", "message"))
+        return self._assertion(call, condition, told)
+
     def _return(self, value: ast.expr) -> Jump:
         read = self._exprs.expr(value)
         if isinstance(value, ast.Constant) and isinstance(read, IntImm) and read.dtype == "int64":
             read = IntImm(read.value, "int32")
         return Jump("return", read)
 
-    def _assertion(self, node: ast.stmt, test: ast.expr, told: ast.expr | None) -> Assert:
+    def _assertion(self, node: ast.AST, test: ast.expr, told: ast.expr | None) -> Assert:
         """Read `assert condition, "message"`, or `(kind, [parts of the message])` after it."""
         condition = self._exprs.condition(test)
         match told:
@@ -427,10 +467,14 @@ class TirReader:
             self._names.clear()
             self._names.update(before)
             return allocating(buffer, inner)
-        if name == _LAUNCH and isinstance(item.optional_vars, ast.Name):
-            loop = self._thread_loop(item.optional_vars.id, call)
+        arguments = call.args if isinstance(call, ast.Call) else []
+        launched = item.optional_vars or next(iter(arguments), None)
+        if name == _LAUNCH and isinstance(launched, ast.Name):
+            loop = self._thread_loop(launched.id, call)
             return replace(loop, body=self._in_loop({loop.var.name: loop}, body))
         if name not in _BLOCKS or not isinstance(call, ast.Call):
+            if name == "T.Assert" and isinstance(call, ast.Call):
+                return seq(self._called_assertion(call), self._scoped_body(body))
             if name == "T.attr" and isinstance(call, ast.Call):
                 return self._advised(call, body)
             raise self._source.error(node, f"unknown scope {ast.unparse(call)}")

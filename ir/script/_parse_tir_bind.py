@@ -14,6 +14,7 @@ from eqsat.ir._tir import (
     Let,
     PrimExpr,
     Stmt,
+    StringImm,
     Var,
     seq,
 )
@@ -26,12 +27,12 @@ from eqsat.ir.script._parse_tir_displays import (
 )
 from eqsat.ir.script._parse_tir_expr import TirExprReader
 from eqsat.ir.script._source import Source
-from eqsat.ir.script._syntax import bind, callee, dotted, required
+from eqsat.ir.script._syntax import bind, callee, dotted, required, text_literal
 from eqsat.shapes import is_dtype
 
 Around = Callable[[Stmt], Stmt]
 """What a binding makes of the statements after it."""
-_LETS = ("T.bind", "T.let")
+_LETS = ("T.bind", "T.Bind", "T.let")
 _META = ("T.meta_var", "I.meta_var")
 _SCALARS = {"T.local_scalar": "local", "T.alloc_scalar": "local", "T.shared_scalar": "shared"}
 
@@ -84,7 +85,9 @@ class BindingReader:
             case _:
                 return None
 
-    def _assignment(self, name: str, value: ast.expr, rest: Sequence[ast.stmt]) -> Around | None:
+    def _assignment(  # noqa: C901 - one case per form
+        self, name: str, value: ast.expr, rest: Sequence[ast.stmt]
+    ) -> Around | None:
         called = callee(value)
         known = self._names.get(name)
         match value:
@@ -94,6 +97,10 @@ class BindingReader:
                 return _around(self._declarations.allocation(name, value))
             case ast.Call() if self._declarations.view(name, value):
                 return _nothing
+            case ast.Call() if called == "T.env_thread":
+                node = required(self._source, value, bind(self._source, value, "tag"), "tag")
+                tag = text_literal(self._source, node, "the thread's name")
+                return self._named(name, StringImm(tag))
             case ast.Call() if called in _SCALARS:
                 bound = bind(self._source, value, "dtype scope")
                 node = required(self._source, value, bound, "dtype")

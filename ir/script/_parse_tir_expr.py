@@ -24,12 +24,20 @@ from eqsat.ir._tir import (
     binary,
     const,
 )
-from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, result_dtype
+from eqsat.ir.script._intrinsics import BINARY_FUNCTIONS, FUNCTIONS, OTHER_NAMES, result_dtype
 from eqsat.ir.script._parse_tir_displays import Named
+from eqsat.ir.script._parse_tir_vectors import as_access, lanes_removed, num_lanes
 from eqsat.ir.script._parse_tir_views import View, difference
 from eqsat.ir.script._parse_values import scalar_of
 from eqsat.ir.script._source import Source
-from eqsat.ir.script._syntax import bind, callee, dotted, literal, required, text_literal
+from eqsat.ir.script._syntax import (
+    bind,
+    callee,
+    dotted,
+    literal,
+    required,
+    text_literal,
+)
 from eqsat.shapes import bits, is_dtype, is_float, is_int, max_value, min_value
 
 _OPERATORS: dict[type[ast.operator], BinaryOp] = {
@@ -51,7 +59,7 @@ class TirExprReader:
         self.scalars: set[Buffer] = set()  # that a bare name loads and stores
         self.views: dict[Buffer, View] = {}
         self.functions = self._own_functions()  # of T., by name
-        self.methods: dict[str, Callable[[ast.Call], PrimExpr]] = {}  # of buffers, by name
+        self.methods = {"vload": self._vector_load}  # of buffers, by name
         self.lane: tuple[PrimExpr, int] | None = None  # of the vectors of the store that is read
 
     def expr(self, node: ast.expr) -> PrimExpr:  # noqa: C901 - one case per node
@@ -409,12 +417,14 @@ class TirExprReader:
                 return method(node)
         if not name.startswith("T."):
             raise self.source.error(node, f"{ast.unparse(node.func)} is not a TensorIR function")
-        short = name[2:]
+        short = OTHER_NAMES.get(name[2:], name[2:])
         reader = self.functions.get(short)
         if reader is not None:
             return reader(node)
         if is_dtype(short):
             return self._typed(node, short)
+        if num_lanes(short):
+            return self._broadcast_as(node, short)
         if short in BINARY_FUNCTIONS:
             bound = bind(self.source, node, "a b span")
             a, b = (required(self.source, node, bound, k) for k in "ab")
@@ -425,8 +435,9 @@ class TirExprReader:
 
     def is_function(self, name: str) -> bool:
         """Say whether a call of `name` is an expression."""
+        short = OTHER_NAMES.get(name[2:], name[2:])
         known = (*self.functions, *FUNCTIONS, *BINARY_FUNCTIONS)
-        return name.startswith("T.") and (name[2:] in known or is_dtype(name[2:]))
+        return name.startswith("T.") and (short in known or is_dtype(short))
 
     def _own_functions(self) -> dict[str, Callable[[ast.Call], PrimExpr]]:
         return {
@@ -441,7 +452,9 @@ class TirExprReader:
             "ceildiv": self._ceildiv,
             "ramp": self._ramp, "Ramp": self._ramp,
             "broadcast": self._broadcast, "Broadcast": self._broadcast,
-            "Let": self._let, "reinterpret": self._reinterpret, "undef": self._undefined,
+            "Let": self._let, "reinterpret": self._reinterpret,
+            "IntImm": self._literal, "FloatImm": self._literal, "BufferLoad": self._buffer_load,
+            "undef": self._undefined,
         }  # fmt: skip
 
     def _let(self, node: ast.Call) -> PrimExpr:
@@ -476,11 +489,45 @@ class TirExprReader:
     def _only(self, node: ast.Call, name: str) -> ast.expr:
         return required(self.source, node, bind(self.source, node, name), name)
 
+    def _broadcast_as(self, node: ast.Call, name: str) -> PrimExpr:
+        """Read `T.float32x4(value)`: a vector of equal elements."""
+        base = lanes_removed(name)
+        self._lane(node, num_lanes(name))
+        return self._typed(node, base)
+
+    def _literal(self, node: ast.Call) -> PrimExpr:
+        """Read `T.FloatImm(dtype, value)` or `T.IntImm(dtype, value)`."""
+        bound = bind(self.source, node, "dtype value")
+        dtype = self._dtype(required(self.source, node, bound, "dtype"))
+        value = required(self.source, node, bound, "value")
+        return self.converted(node, self.expr(value), dtype)
+
+    def _buffer_load(self, node: ast.Call) -> PrimExpr:
+        """Read `T.BufferLoad(A, [i, j])`."""
+        bound = bind(self.source, node, "buffer indices")
+        buffer, indices = (required(self.source, node, bound, k) for k in ("buffer", "indices"))
+        return BufferLoad(*self.access(as_access(buffer, indices)))
+
+    def _vector_load(self, node: ast.Call) -> PrimExpr:
+        """Read `A.vload([i, j], dtype)`; with a vector's dtype, its lanes along the last axis."""
+        assert isinstance(node.func, ast.Attribute)
+        bound = bind(self.source, node, "begin dtype")
+        begin = required(self.source, node, bound, "begin")
+        buffer, at = self.access(as_access(node.func.value, begin))
+        dtype = self.dtype_of(bound["dtype"]) if "dtype" in bound else buffer.dtype
+        base = lanes_removed(dtype)
+        if base != buffer.dtype:
+            raise self.source.error(node, f"{buffer.name} holds {buffer.dtype}, not {dtype}")
+        if base != dtype and at:
+            last = self._laned(node, at[-1], IntImm(1), num_lanes(dtype))
+            at = (*at[:-1], last)
+        return BufferLoad(buffer, at)
+
     def _dtype(self, node: ast.expr) -> str:
         dtype = self.dtype_of(node)
-        base, x, lanes = dtype.rpartition("x")
-        if x and is_dtype(base) and lanes.isdigit():
-            self._lane(node, int(lanes))
+        base = lanes_removed(dtype)
+        if base != dtype:
+            self._lane(node, num_lanes(dtype))
             return base
         if not is_dtype(dtype):
             raise self.source.error(node, f"unknown dtype {dtype!r}")

@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="TVM is not installed"),
 ]
 
-NUM_RUN = 104
+NUM_RUN = 105
 NOT_RUN = {
     "arguments_of_packed_calls": "calls external functions that nobody defines",
     "attributes_of_packed_calls": "calls external functions that nobody defines",
@@ -70,6 +70,7 @@ NOT_RUN = {
     "render": "TVM looks a Python function up in a Python module, which a text has not",
     "scalars_that_are_sizes": "calls external functions that nobody defines",
     "shape_variables": "TVM cannot lower `zeros` of a shape of unknown sizes",
+    "threads_of_the_environment": "threads of a GPU, on a CPU",
     "types_of_values": "calls external functions that nobody defines",
     "types_all": "a parameter is a function, which is no argument from Python",
     "types_new": "TVM packs two int4 in a byte, a NumPy array holds one",

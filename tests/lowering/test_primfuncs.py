@@ -777,6 +777,7 @@ NOT_NATIVE = {
     "launch_threads": "this backend has no threads",
     "launch_threads_as_scopes": "this backend has no threads",
     "loop_kinds": "this backend has no threads",
+    "threads_of_the_environment": "this backend has no threads",
     "names_of_addresses": "no native code",
     "names_of_pointers": "no native code",
     "pointers_in_blocks": "no native code",
