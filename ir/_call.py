@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -43,6 +43,17 @@ def make_call(op: OpDef, *args: Arg, **attrs: AttrValue) -> Call:
         TypeCheckError: too many or missing operands, unknown attributes, or the types do not fit.
         ShapeError: the shapes do not fit.
     """
+    return make_declared_call(op, args, attrs, None)
+
+
+def make_declared_call(
+    op: OpDef, args: Sequence[Arg], attrs: Mapping[str, AttrValue], declared: Type | None
+) -> Call:
+    """Return the call of `op` (`make_call`) with a result that is declared to have a type.
+
+    Raises:
+        TypeCheckError, ShapeError: as `make_call`.
+    """
     if len(args) > len(op.operands):
         raise TypeCheckError(f"{op.name} takes {len(op.operands)} operands, got {len(args)}")
     padded = (*args, *(None,) * (len(op.operands) - len(args)))
@@ -51,17 +62,24 @@ def make_call(op: OpDef, *args: Arg, **attrs: AttrValue) -> Call:
         filled = op.fill_attrs(attrs)
     except TypeError as error:
         raise TypeCheckError(str(error)) from None
-    return Call(op, operands, filled, infer_type(op, [a.type for a in operands], filled))
+    return Call(op, operands, filled, infer_type(op, [a.type for a in operands], filled, declared))
 
 
-def infer_type(op: OpDef, types: Sequence[Type], attrs: dict[str, AttrValue]) -> Type:
-    """Return the result type of `op`, naming the call in the error where it does not fit."""
+def infer_type(
+    op: OpDef, types: Sequence[Type], attrs: dict[str, AttrValue], declared: Type | None = None
+) -> Type:
+    """Return the result type of `op`, naming the call in the error where it does not fit.
+
+    Where it is not certain how a result lies on a mesh of devices, `declared` says it.
+    """
     follows_operands = any(
         is_distributed(t) and o.kind is not OperandKind.ANY_TENSOR
         for o, t in zip(op.operands, types, strict=False)
     )
     try:
-        return infer_distributed(op, types, attrs) if follows_operands else op.infer(types, attrs)
+        if follows_operands:
+            return infer_distributed(op, types, attrs, declared)
+        return op.infer(types, attrs)
     except EqsatError as error:
         shown = ", ".join(str(t) for t in types)
         error.add_note(f"in {op.name}({shown})")

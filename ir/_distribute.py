@@ -10,8 +10,10 @@ from eqsat.ir._types import DTensorType, Placement, TensorType, Type, TypeCheckE
 from eqsat.shapes import Shape
 
 
-def infer_distributed(op: OpDef, types: Sequence[Type], attrs: Attrs) -> Type:
-    """Return the result type of `op` on distributed tensors, where it is certain.
+def infer_distributed(
+    op: OpDef, types: Sequence[Type], attrs: Attrs, declared: Type | None
+) -> Type:
+    """Return the result type of `op` on distributed tensors, placed as `declared` if not certain.
 
     An axis of the mesh cuts the axis of the result that the axis it cuts of an operand becomes.
 
@@ -30,12 +32,22 @@ def infer_distributed(op: OpDef, types: Sequence[Type], attrs: Attrs) -> Type:
     result = op.infer(plain, attrs)
     assert isinstance(result, TensorType), "an operator with result_axes has one result"
     maps = op.result_axes([t.tensor for t in operands], attrs, result)
-    cuts = [
-        _cut(op, k, [t.placement.cuts[k] for t in operands], maps) for k in range(len(mesh.shape))
-    ]
+    cuts = [_cut([t.placement.cuts[k] for t in operands], maps) for k in range(len(mesh.shape))]
+    if UNCERTAIN in cuts:
+        if not isinstance(declared, DTensorType) or declared.mesh != mesh:
+            raise TypeCheckError(
+                f"how the result of {op.name} lies on the devices is not certain: axis "
+                f"{cuts.index(UNCERTAIN)} of the mesh may cut one of several axes of it, or none; "
+                "declare it, y: R.DTensor(...) = ..., or place the operands first with "
+                "R.dist.redistribute"
+            )
+        return DTensorType(result, mesh, declared.placement)
     kept = [c for c in cuts if c is not None]
     if len(set(kept)) < len(kept) and op.result_axes is not same_axes:
-        raise _uncertain(op, "two axes of the mesh cut one axis of it")
+        raise TypeCheckError(
+            f"two axes of the mesh would cut one axis of the result of {op.name}; place the "
+            "operands first with R.dist.redistribute"
+        )
     return DTensorType(result, mesh, Placement(tuple(cuts)))
 
 
@@ -59,19 +71,10 @@ def _distributed(op: OpDef, types: Sequence[Type]) -> list[DTensorType]:
     return found
 
 
-def _cut(op: OpDef, k: int, cuts: Sequence[int | None], maps: Sequence[AxisMap]) -> int | None:
-    """Return the axis of the result that axis `k` of the mesh cuts, None where it cuts none."""
+def _cut(cuts: Sequence[int | None], maps: Sequence[AxisMap]) -> int | None:
+    """Return the axis of the result that an axis of the mesh cuts; it cuts `cuts` of operands."""
     found = {axes[c] for c, axes in zip(cuts, maps, strict=True) if c is not None} - {None}
-    if UNCERTAIN in found or len(found) > 1:
-        raise _uncertain(op, f"the operands leave open which axis of it axis {k} of the mesh cuts")
-    return next(iter(found), None)
-
-
-def _uncertain(op: OpDef, reason: str) -> TypeCheckError:
-    return TypeCheckError(
-        f"how the result of {op.name} lies on the devices is not certain: {reason}; place the "
-        'operands first, R.dist.redistribute(x, device_mesh="mesh[0]", placement="S[0], R")'
-    )
+    return UNCERTAIN if len(found) > 1 else next(iter(found), None)
 
 
 # What operators declare as `result_axes` ----------------------------------------------------------
@@ -109,10 +112,3 @@ def _aligned(dims: Shape, out: Shape) -> AxisMap:
 def no_axes(types: Sequence[TensorType], attrs: Attrs, result: TensorType) -> Sequence[AxisMap]:
     """Return that each device has the whole result, however the operands lie."""
     return [(None,) * max(t.ndim, 0) for t in types]
-
-
-def uncertain_axes(
-    types: Sequence[TensorType], attrs: Attrs, result: TensorType
-) -> Sequence[AxisMap]:
-    """Return that the result is certain only where each device has whole operands."""
-    return [(UNCERTAIN,) * max(t.ndim, 0) for t in types]

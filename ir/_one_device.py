@@ -47,6 +47,8 @@ def _in_sequence(body: SeqExpr) -> Iterator[str]:
                     yield from _on_meshes(inner)
                 case Call(op=OpDef(name=name)) if name.startswith("dist."):
                     yield f"binding {b.var.name}: {name} is for several devices"
+                case Call(args=args) if any(is_distributed(a.type) for a in args):
+                    yield f"binding {b.var.name}: an operand is a distributed tensor"
                 case _:
                     pass
             if is_distributed(b.var.type):

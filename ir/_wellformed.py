@@ -44,10 +44,14 @@ from eqsat.ir._types import (
     Type,
     TypeCheckError,
     UnknownShape,
+    is_distributed,
 )
 from eqsat.ir._wellformed_tir import check_primfunc
 from eqsat.shapes import Dim, EqsatError, Proof, SymDim, symbols
 
+_ONE_DEVICE_CALLS = (
+    "call_pure_packed", "call_inplace_packed", "print", "assert_op", "render_object",
+)  # fmt: skip
 _TIR_CALLS = ("call_tir", "call_tir_inplace", "call_tir_with_grad", "dist.call_tir_local_view")
 
 
@@ -295,7 +299,7 @@ class _FunctionCheck:
         for operand, ty in zip(op.operands, types, strict=True):
             self._operand(op, operand.name, operand.kind, operand.optional, ty)
         try:
-            inferred = infer_type(op, types, op.fill_attrs(call.attrs))
+            inferred = infer_type(op, types, op.fill_attrs(call.attrs), call.type)
         except (EqsatError, TypeError) as error:
             raise self._fail(str(error)) from error
         if fits(call.type, inferred) is Proof.NO:
@@ -315,6 +319,7 @@ class _FunctionCheck:
         raise self._fail(f"operand {name} of {op.name} must be a {kind.name.lower()}, got {ty}")
 
     def _declared_call(self, op: OpDef, call: Call) -> None:
+        self._check_distributed(op.name, call)
         if op.name in ("print", "render_object"):
             return
         if not call.args:
@@ -348,6 +353,17 @@ class _FunctionCheck:
         buffers = [p for p in target.params if isinstance(p, Buffer)]
         for a, b in zip(tensors, buffers, strict=False):
             self._buffer_argument(callee.name, a.type, b)
+
+    def _check_distributed(self, name: str, call: Call) -> None:
+        """Check, as TVM does, which calls with a declared result take tensors on a mesh."""
+        has_distributed = any(isinstance(a.type, DTensorType) for a in call.args)
+        if has_distributed and name in _ONE_DEVICE_CALLS:
+            raise self._fail(f"{name} takes no distributed tensors; pass one of R.Tensor")
+        if name == "call_tir" and is_distributed(call.type) and not has_distributed:
+            raise self._fail(
+                "R.dist.call_tir needs a distributed tensor among its arguments; "
+                "R.dist.call_tir_local_view does without"
+            )
 
     def _inplace(self, call: Call) -> None:
         """Check that each result has its index: an argument, or -1 for a fresh buffer."""

@@ -12,9 +12,10 @@ from typing import cast
 
 import numpy as np
 
-from eqsat.ir._distribute import known_shape, uncertain_axes
+from eqsat.ir._distribute import known_shape
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
+    UNCERTAIN,
     Attr,
     AxisMap,
     ComputeArg,
@@ -146,6 +147,28 @@ def _infer_reshape(types: Sequence[Type], attrs: Attrs) -> Type:
     return retyped(x, UnknownShape(shape.ndim) if -1 in shape.dims else shape.dims)
 
 
+def _reshaped_axes(
+    types: Sequence[TensorType], attrs: Attrs, result: TensorType
+) -> Sequence[AxisMap]:
+    """Return the axes that stay, or lead a group of axes that becomes one or comes from one."""
+    old, new = known_shape(types[0]), known_shape(result)
+    axes = [UNCERTAIN] * len(old)
+    i, j, inner, new_inner = len(old), len(new), 1, 1  # the sizes of the axes from i and from j on
+    while i and j:
+        if inner == new_inner:
+            if i < len(old):
+                axes[i] = j
+            i, j = i - 1, j - 1
+            inner, new_inner = inner * old[i], new_inner * new[j]
+        elif not isinstance(inner, int) or not isinstance(new_inner, int):
+            break
+        elif inner < new_inner:
+            i, inner = i - 1, inner * old[i - 1]
+        else:
+            j, new_inner = j - 1, new_inner * new[j - 1]
+    return [tuple(axes)]
+
+
 def _infer_squeeze(types: Sequence[Type], attrs: Attrs) -> Type:
     x = tensor_type(types[0], "x")
     axes = None if attrs["axis"] is None else ints(attrs["axis"], name="axis")
@@ -231,7 +254,7 @@ RESHAPE: tuple[OpDef, ...] = (
         _infer_reshape,
         lambda x, shape: np.reshape(x, cast("tuple[int, ...]", reshape(x.shape, shape))),
         OpKind.VIEW,
-        result_axes=uncertain_axes,
+        result_axes=_reshaped_axes,
         compute=_reindexed,
         onnx=("Reshape",),
         samples=lambda: [

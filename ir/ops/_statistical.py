@@ -16,6 +16,7 @@ import numpy as np
 from eqsat.ir._distribute import known_shape
 from eqsat.ir._expr import Attrs
 from eqsat.ir._op import (
+    UNCERTAIN,
     Attr,
     AxisMap,
     ComputeArg,
@@ -83,6 +84,8 @@ def _result_axes(
     x, kept = types[0], count()
     known_shape(x)
     gone, keepdims = axes_attr(attrs, x.ndim), bool_attr(attrs, "keepdims")
+    if keepdims and attrs["axis"] is None:
+        return [(UNCERTAIN,) * x.ndim]  # TVM keeps the cuts though one element is left
     if keepdims:
         return [tuple(None if a in gone else a for a in range(x.ndim))]
     return [tuple(None if a in gone else next(kept) for a in range(x.ndim))]

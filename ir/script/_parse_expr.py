@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from eqsat.ir._attrs import AttrValue
-from eqsat.ir._call import Arg, make_call
+from eqsat.ir._call import Arg, make_declared_call
 from eqsat.ir._call_ops import CALL_OPS
 from eqsat.ir._expr import (
     Call,
@@ -28,7 +28,7 @@ from eqsat.ir._expr import (
 )
 from eqsat.ir._op import OpDef, OperandKind
 from eqsat.ir._subtyping import result_of_call
-from eqsat.ir._types import CallableType, PrimType, TupleType, Type
+from eqsat.ir._types import CallableType, PrimType, TupleType, Type, is_distributed
 from eqsat.ir.ops import OperatorError, op
 from eqsat.ir.script._context import MODULE, Context
 from eqsat.ir.script._metadata import CONSTANT_KEYS
@@ -76,6 +76,7 @@ class ExprReader:
         self.source = context.source
         self.names = names
         self.hidden: set[str] = set()
+        self.annotations: dict[ast.AST, ast.expr] = {}  # of variables, by the value bound to them
         self.types = TypeReader(context.source, names, context.global_infos)
         self._bind_value = bind_value
         self._calls = CallReader(self.types, self.atom, self.shape)
@@ -140,7 +141,7 @@ class ExprReader:
     ) -> Call:
         """Return the typed call; errors name the place."""
         try:
-            call = make_call(operator, *args, **attrs)
+            call = make_declared_call(operator, args, attrs, self._declared(node, args))
         except EqsatError as error:
             raise self.source.locate(error, node) from None
         except (TypeError, ValueError, ArithmeticError, LookupError, AssertionError) as error:
@@ -149,6 +150,12 @@ class ExprReader:
             ) from error
         call.span = self.source.span(node)
         return call
+
+    def _declared(self, node: ast.AST, args: Sequence[Arg]) -> Type | None:
+        """Return the annotation of the variable that a call is bound to, where it may matter."""
+        annotation = self.annotations.get(node)
+        is_on_mesh = any(isinstance(a, Expr) and is_distributed(a.type) for a in args)
+        return self.types.type(annotation) if annotation is not None and is_on_mesh else None
 
     def _name(self, node: ast.expr, name: str) -> Expr:
         bound = self.names.get(name)

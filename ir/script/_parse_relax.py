@@ -271,8 +271,13 @@ class FunctionReader:
                 if type_base_check(declared, var.type) is not BaseCheck.PASS:
                     self._mismatch(annotation, declared, var.type)
             return
-        read = self._exprs.value(value)
+        read = self._annotated_value(value, annotation)
         self._define(name, read, self._declared(annotation, read.type))
+
+    def _annotated_value(self, value: ast.expr, annotation: ast.expr | None) -> Expr:
+        if annotation is not None:
+            self._exprs.annotations[value] = annotation
+        return self._exprs.value(value)
 
     def _unpack(self, node: ast.Assign, target: ast.Tuple | ast.List, value: ast.expr) -> None:
         """Read `a, b = x, y` and `a, b = t` for a variable `t` of a tuple type."""
@@ -474,7 +479,7 @@ class FunctionReader:
                 raise self._source.error(node, "a branch must end by binding a name")
         if callee(value) == "R.match_cast" and isinstance(value, ast.Call):
             return name, self._match_cast(name, value)
-        read = self._exprs.value(value)
+        read = self._annotated_value(value, annotation)
         ty = self._declared(annotation, read.type)
         if isinstance(read, (Call, TupleGetItem)):
             return name, self._define(name, read, ty)

@@ -84,6 +84,8 @@ TYPES = {
     "R.nn.softmax(rows)": dtensor("S[0], R"),
     "R.nn.softmax(batch, axis=1)": dtensor("S[0], R", "(2, 8, 4)"),
     "R.reshape(whole, (32,))": dtensor("R, R", "(32,)"),
+    "R.reshape(columns, (2, 4, 4))": dtensor("R, S[2]", "(2, 4, 4)"),
+    "R.reshape(columns, (8, 2, 2))": dtensor("R, S[1]", "(8, 2, 2)"),
     "R.ccl.allreduce(batch)": dtensor("R, R", "(2, 8, 4)"),
     "R.dist.annotate_sharding(plain, 'mesh[0]', 'S[0], R')": PARAMS["plain"],
     "R.dist.annotate_sharding(rows, device_mesh='mesh[0]', placement='R, R')": PARAMS["rows"],
@@ -105,7 +107,7 @@ REFUSED = {
     "R.add(rows, plain)": "mixes distributed tensors with x2, float32[8, 4]",
     "R.add(rows, R.const(1.0, 'float32'))": "write a constant as R.dist.const",
     "R.add(rows, pair)": "lie on different meshes; move one with R.dist.redistribute",
-    "R.add(rows, other)": "two axes of the mesh cut one axis of it; place the operands first",
+    "R.add(rows, other)": "would cut one axis of the result of add; place",
     "R.add(ranked, rows)": "must be known where it is distributed",
     "R.sum(ranked, axis=0)": "must be known where it is distributed",
     "R.clip(rows, 0, 1)": "clip takes no distributed tensors",
@@ -135,10 +137,10 @@ REFUSED = {
 }
 """Calls that TVM refuses too, with what is said here."""
 
-REFUSED_HERE = {
-    "R.add(rows, across)": "leave open which axis of it axis 0 of the mesh cuts",
-    "R.matmul(batch, square)": "leave open which axis of it axis 0 of the mesh cuts",
-    "R.reshape(rows, (8, 2, 2))": "leave open which axis of it axis 0 of the mesh cuts",
-    "R.permute_dims(twice)": "two axes of the mesh cut one axis of it",
+OPEN = {
+    "R.add(rows, across)": dtensor("S[1], R"),
+    "R.matmul(batch, square)": dtensor("R, S[1]", "(2, 8, 4)"),
+    "R.reshape(rows, (8, 2, 2))": dtensor("S[0], R", "(8, 2, 2)"),
+    "R.mean(rows, axis=None, keepdims=True)": dtensor("R, R", "(1, 1)"),
 }
-"""Calls for which TVM chooses one of several placements."""
+"""Calls for which TVM chooses one of several placements; here it is declared, as one of them."""

@@ -42,8 +42,9 @@ from eqsat.ir import (
     type_lca,
 )
 from eqsat.shapes import EqsatError, Proof, sym
-from tests.ir.distributed_programs import HEAD, REFUSED, REFUSED_HERE, TYPES, dtensor, program
+from tests.ir.distributed_programs import HEAD, OPEN, REFUSED, TYPES, dtensor, program
 
+ZEROS = [[0.0] * 4] * 8
 GRID = DeviceMesh((2, 2), range(4))
 ROWS = Placement.from_text("S[0], R")
 
@@ -74,14 +75,40 @@ def test_the_type_of_a_call(call: str) -> None:
     assert bound_type(call) == bound_type(call, TYPES[call])
 
 
-@pytest.mark.parametrize("call", [*REFUSED, *REFUSED_HERE])
-def test_a_call_without_a_certain_type_is_refused_in_its_place(call: str) -> None:
+@pytest.mark.parametrize("call", REFUSED)
+def test_a_call_without_a_type_is_refused_in_its_place(call: str) -> None:
     with pytest.raises(EqsatError) as caught:
         parse_module(program(f"x = {call}", "return x"))
-    assert {**REFUSED, **REFUSED_HERE}[call] in str(caught.value)
+    assert REFUSED[call] in str(caught.value)
     shown = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
     assert f"        x = {call}\n" in shown
     assert "^" in shown
+
+
+@pytest.mark.parametrize("call", OPEN)
+def test_a_placement_that_is_not_certain_is_declared(call: str) -> None:
+    with pytest.raises(
+        TypeCheckError, match=r"is not certain: axis 0 .* declare it, y: R\.DTensor"
+    ):
+        bound_type(call)
+    text = program(f"x: {OPEN[call]} = {call}", "return x")
+    module = parse_module(text)
+    check_well_formed(module)
+    assert structural_equal(parse_module(print_module(module)), module)
+    (b,) = _bindings(text)
+    assert b.var.type == b.value.type
+    for wrong in (dtensor("S[0]", mesh=1), "R.Any", "R.Tensor"):
+        with pytest.raises(TypeCheckError, match="is not certain"):
+            bound_type(call, wrong)
+
+
+def test_a_placement_is_declared_for_an_operator_between_operands_and_in_branches() -> None:
+    ty = OPEN["R.add(rows, across)"]
+    lines = ("if R.const(True):", f"    y: {ty} = rows + across", "else:",
+             f"    y: {ty} = R.add(across, rows)", "return y")  # fmt: skip
+    module = parse_module(program(*lines))
+    check_well_formed(module)
+    assert structural_equal(parse_module(print_module(module)), module)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +368,27 @@ def test_a_module_that_is_not_well_formed(lines: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_calls_that_take_no_distributed_tensors() -> None:
+    copied = f"R.dist.call_tir(cls.copy, (plain,), out_ty={dtensor('R, R')})"
+    for line, reason in (
+        ("x = R.call_pure_packed('f', rows, ty_args=(R.Any,))", "takes no distributed tensors"),
+        ("R.print(rows)", "print takes no distributed tensors"),
+        (f"x = {copied}", "needs a distributed tensor among its arguments"),
+    ):
+        text = program(line, "return plain").replace("@R.function", "@R.function(pure=False)")
+        module = parse_module(text)
+        with pytest.raises(TypeCheckError, match=reason):
+            check_well_formed(module)
+    for line in (
+        "x = R.call_packed('f', rows, ty_args=(R.Any,))",
+        "x = R.call_tir(cls.copy, (rows,), out_ty=R.Tensor((8, 4), 'float32'))",
+        f"x = R.call_pure_packed('f', plain, ty_args=({dtensor('R, R')},))",
+        f"x = {copied.replace('call_tir', 'call_tir_local_view')}",
+    ):
+        text = program(line, "return x").replace("@R.function", "@R.function(pure=False)")
+        check_well_formed(parse_module(text))
+
+
 def test_an_argument_lies_where_its_parameter_does() -> None:
     with pytest.raises(TypeCheckError, match=r"argument 0 of cls\.part must be .* got"):
         parse_module(PROGRAM.replace("cls.part(x)", "cls.part(v)"))
@@ -372,8 +420,10 @@ def _interpreted(module: IRModule) -> object:
          "binding x: dist.redistribute_replica_to_shard is for several devices"),
         (f"x = R.dist.call_tir_local_view(cls.copy, (plain,), out_ty={dtensor('R, R')})",
          "binding x: dist.call_tir_local_view is for several devices"),
-        (f"x = R.dist.call_tir(cls.copy, (plain,), out_ty={dtensor('R, R')})",
-         'binding x: it is float32[8, 4] on mesh(2, 2) "R, R"'),
+        (f"x = R.dist.const([1.0, 2.0], {dtensor('R, R', '(2,)')})",
+         'binding x: it is float32[2] on mesh(2, 2) "R, R"'),
+        (f"x = R.call_tir(cls.copy, (R.dist.const({ZEROS}, {dtensor('R, R')}),), "
+         "out_ty=R.Tensor((8, 4), 'float32'))", "binding x: an operand is a distributed tensor"),
     ],
 )  # fmt: skip
 def test_running_is_refused_with_the_place_and_the_way_out(

@@ -16,7 +16,7 @@ from eqsat.ir import (
     structural_equal,
     type_base_check,
 )
-from tests.ir.distributed_programs import HEAD, PARAMS, REFUSED, REFUSED_HERE, TYPES, program
+from tests.ir.distributed_programs import HEAD, OPEN, PARAMS, REFUSED, TYPES, program
 from tests.ir.test_distributed import PROGRAM
 
 pytestmark = pytest.mark.peer
@@ -74,9 +74,11 @@ def test_tvm_refuses_the_same_calls(call: str) -> None:
         read_by_tvm(program(f"x = {call}", "return x"))
 
 
-@pytest.mark.parametrize("call", REFUSED_HERE)
-def test_tvm_takes_calls_that_leave_the_placement_open(call: str) -> None:
-    read_by_tvm(program(f"x = {call}", "return x"))
+@pytest.mark.parametrize("call", OPEN)
+def test_tvm_takes_the_placement_that_is_declared(call: str) -> None:
+    text = program(f"x: {OPEN[call]} = {call}", "return x").replace("axis=None, ", "")
+    there = parse_module(printed_by_tvm(read_by_tvm(text)))
+    assert structural_equal(there, parse_module(text))
 
 
 def test_the_operators_that_take_distributed_tensors_are_tvms() -> None:
