@@ -11,7 +11,7 @@ from eqsat.rules._rule import Rule, RuleSet, Sketch
 from eqsat.rules._terms import RuleError
 from eqsat.rules.algebra import algebra, constants
 from eqsat.rules.approximate import approximate
-from eqsat.rules.attention import attention
+from eqsat.rules.attention import attention, fused_attention
 from eqsat.rules.blocks import blocks
 from eqsat.rules.broadcasts import broadcasts
 from eqsat.rules.clamps import clamps
@@ -83,6 +83,7 @@ OPTIONAL_RULE_SETS: tuple[RuleSet, ...] = (
     mixed_precision,
     half_precision,
     quantized,
+    fused_attention,
 )
 """The rule sets that ship and are never used unless named."""
 
