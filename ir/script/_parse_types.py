@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import count
 
@@ -26,6 +26,7 @@ from eqsat.ir._types import (
     full_vdevice,
 )
 from eqsat.ir.script._conditions import compare
+from eqsat.ir.script._dim_functions import BINARY, CHOICES, OPERATORS, UNARY, chosen
 from eqsat.ir.script._parse_mesh import mesh, placement
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import (
@@ -42,8 +43,8 @@ from eqsat.shapes import (
     Dim,
     EqsatError,
     Shape,
+    ShapeError,
     SymDim,
-    ceildiv,
     dim_max,
     dim_min,
     is_dtype,
@@ -52,15 +53,6 @@ from eqsat.shapes import (
     symbols,
 )
 
-_FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
-    "T.min": dim_min,
-    "T.max": dim_max,
-    "min": dim_min,
-    "max": dim_max,
-    "T.floordiv": lambda a, b: a // b,
-    "T.floormod": lambda a, b: a % b,
-    "T.ceildiv": ceildiv,
-}
 ONE_DEVICE = DeviceMesh((), range(1))
 """The mesh of an `R.DTensor` that names none."""
 _CONDITIONS = ("T.And", "T.Or", "T.Not")
@@ -314,6 +306,8 @@ class TypeReader:
             return self.dim(inner)
         try:
             return self._dim(node)
+        except ShapeError as error:
+            raise self.source.error(node, str(error)) from None
         except EqsatError as error:
             raise self.source.locate(error, node) from None
 
@@ -376,14 +370,36 @@ class TypeReader:
                 return -self.dim(operand)
             case ast.BinOp(left=left, op=op, right=right):
                 return self._binary(node, op, self.dim(left), self.dim(right))
-            case ast.Call(args=[a, b], keywords=[]) if dotted(node.func) in _FUNCTIONS:
-                return self._bounded(node, _FUNCTIONS[dotted(node.func)](self.dim(a), self.dim(b)))
-            case ast.Call(args=[a], keywords=[]) if dotted(node.func) in _INTEGERS:
-                return self.dim(a)
-            case ast.Call(args=[_, a], keywords=[]) if dotted(node.func) in ("T.Cast", "T.IntImm"):
-                return self.dim(a)
+            case ast.UnaryOp(op=ast.Invert(), operand=operand):
+                return -self.dim(operand) - 1
+            case ast.Call(keywords=[]):
+                return self._bounded(node, self._dim_call(node, dotted(node.func)))
             case _:
                 raise self.source.error(node, f"{ast.unparse(node)} is not a dim")
+
+    def _dim_call(self, node: ast.Call, name: str) -> Dim:
+        match node.args:
+            case [a, b] if name in BINARY:
+                return BINARY[name](self.dim(a), self.dim(b))
+            case [a] if name in UNARY:
+                return UNARY[name](self.dim(a))
+            case [condition, a, b] if name in CHOICES:
+                return chosen(self.condition(condition), self.dim(a), self.dim(b))
+            case [a] if name in _INTEGERS:
+                return self.dim(a)
+            case [_, a] if name in ("T.Cast", "T.IntImm"):
+                return self.dim(a)
+            case [a, ast.Constant(value="int64")] if name == "T.cast":
+                return self.dim(a)
+            case [ast.Constant(value="int64")] if name.endswith(".astype"):
+                assert isinstance(node.func, ast.Attribute)
+                return self.dim(node.func.value)
+            case _:
+                raise self.source.error(
+                    node,
+                    f"{ast.unparse(node)} is not a dim; a dim is made by +, -, *, //, %, T.min, "
+                    "T.max and T.if_then_else",
+                )
 
     def _named(self, node: ast.expr, name: str) -> Dim:
         bound = self.names.get(name)
@@ -397,22 +413,10 @@ class TypeReader:
         )
 
     def _binary(self, node: ast.expr, op: ast.operator, a: Dim, b: Dim) -> Dim:
-        match op:
-            case ast.Add():
-                value = a + b
-            case ast.Sub():
-                value = a - b
-            case ast.Mult():
-                value = a * b
-            case ast.FloorDiv():
-                value = a // b
-            case ast.Mod():
-                value = a % b
-            case _:
-                raise self.source.error(
-                    node, f"operator {type(op).__name__} has no meaning for dims"
-                )
-        return self._bounded(node, value)
+        function = OPERATORS.get(type(op))
+        if function is None:
+            raise self.source.error(node, f"operator {type(op).__name__} has no meaning for dims")
+        return self._bounded(node, function(a, b))
 
     def _bounded(self, node: ast.expr, value: Dim) -> Dim:
         # A product of sums doubles with every factor; no program needs such a dim.

@@ -12,6 +12,7 @@ from eqsat.ir._attrs import AttrMap, AttrValue
 from eqsat.ir._expr import Constant, Span
 from eqsat.ir._op import Attr
 from eqsat.ir._types import UNKNOWN_DTYPE, DTensorType
+from eqsat.ir.script._dim_functions import BINARY, CHOICES, UNARY
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._source import Source
 from eqsat.ir.script._syntax import bind, callee, is_absent, literal, required, sequence
@@ -203,7 +204,7 @@ def _of_const(node: ast.expr) -> ast.expr:
 
 def _scalar(types: TypeReader, node: ast.expr, what: str) -> AttrValue:
     node = _of_const(_unwrapped(node))
-    is_dim_call = callee(node) in ("T.min", "T.max", "T.floordiv", "T.floormod", "T.ceildiv")
+    is_dim_call = callee(node) in (*BINARY, *UNARY, *CHOICES)
     if isinstance(node, (ast.Name, ast.BinOp)) or is_dim_call:
         return types.dim(node)
     value = literal(types.source, node, what)
