@@ -541,6 +541,8 @@ class TirExprReader:
         value = scalar_of(self.source, node, dtype)
         if is_float(dtype):
             return FloatImm(float(value), dtype)
+        if dtype == "bool":
+            return IntImm(int(bool(value)), dtype)
         return IntImm(self._fits(node, int(value), dtype), dtype)
 
     def _cast(self, node: ast.Call) -> PrimExpr:

@@ -27,7 +27,9 @@ CASES: dict[str, Callable[[int, int], int]] = {
     "T.abs(n - 4)": lambda n, m: abs(n - 4),
     "T.if_then_else(n > 2, n, m)": lambda n, m: n if n > 2 else m,
     "T.if_then_else(n % 2 == 0, n, n + 1)": lambda n, m: n + n % 2,
-    "T.Select(T.And(n < m, m != 3), n * m, 1)": lambda n, m: n * m if n < m and m != 3 else 1,
+    "T.Select(T.And(n < m, m != 3), n * m, T.int64(1))": lambda n, m: (
+        n * m if n < m and m != 3 else 1
+    ),
     "T.Max(T.Add(n, m), T.Mul(n, T.int64(2)))": lambda n, m: max(n + m, 2 * n),
     "T.cast(n, 'int64') + m.astype('int64')": lambda n, m: n + m,
     "T.ceil(n)": lambda n, m: n,
