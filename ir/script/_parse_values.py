@@ -232,4 +232,6 @@ def scalar_of(source: Source, node: ast.Call, dtype: str) -> int | float:
         return _as_float(source, value_node, value)
     if isinstance(value, float) and not value.is_integer():
         raise source.error(value_node, f"T.{dtype} takes an integer, got {value!r}")
+    if dtype == "bool" and value not in (0, 1):
+        raise source.error(value_node, f"T.bool takes True or False, got {value!r}")
     return int(value)
