@@ -10,7 +10,6 @@ import ast
 import copy
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TypeAlias, TypeVar, cast
 
 from eqsat.ir._tir import Buffer, PrimExpr
@@ -23,7 +22,8 @@ Named: TypeAlias = PrimExpr | Buffer | Display
 _Node = TypeVar("_Node", bound=ast.AST)
 _Env = Mapping[str, ast.expr]
 
-_MOST = 4096  # items
+_MOST = 4096  # items, those of items included
+_LARGEST = 2**63
 _Number = int | float
 _FOLDS: dict[type[ast.operator], Callable[[_Number, _Number], _Number]] = {
     ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b,
@@ -124,10 +124,19 @@ class DisplayReader:
         return self._limited(node, (_number(node, k) for k in range(*known)))
 
     def _limited(self, node: ast.AST, items: Iterable[ast.expr]) -> list[ast.expr]:
-        found = list(islice(items, _MOST + 1))
-        if len(found) > _MOST:
-            raise self._source.error(node, f"this has more than {_MOST} items; write a loop")
+        found: list[ast.expr] = []
+        left = _MOST
+        for item in items:
+            left -= self._num_items(item)
+            if left < 0:
+                raise self._source.error(node, f"this has more than {_MOST} items; write a loop")
+            found.append(item)
         return found
+
+    def _num_items(self, node: ast.expr) -> int:
+        named = self._names.get(node.id) if isinstance(node, ast.Name) else None
+        inner = node.elts if isinstance(node, (ast.Tuple, ast.List)) else named
+        return 1 + sum(map(self._num_items, inner)) if isinstance(inner, (list, tuple)) else 1
 
     # --- expressions ------------------------------------------------------------------------
 
@@ -171,6 +180,10 @@ class DisplayReader:
                 return node
             case ast.Subscript(ctx=ast.Load()):
                 return self._subscript(node, env)
+            case ast.Tuple(ctx=ast.Load()) | ast.List(ctx=ast.Load()):
+                new = self._rebuilt(node, env)
+                self._limited(node, new.elts)
+                return new
             case _:
                 return self._folded(self._rebuilt(node, env))
 
@@ -272,9 +285,10 @@ class DisplayReader:
         if x is None or y is None:
             return node
         try:
-            return _at(node, ast.Constant(_FOLDS[op](x, y)))
+            value = _FOLDS[op](x, y)
         except ArithmeticError:
             return node
+        return _at(node, ast.Constant(value)) if abs(value) < _LARGEST else node
 
     def _applied(self, node: ast.expr, name: str, items: list[ast.expr]) -> ast.expr:
         if name == "len":

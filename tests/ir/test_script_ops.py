@@ -49,7 +49,7 @@ def module_of_sample(o: OpDef, sample: Sample) -> IRModule:
     return bb.module(bb.call(o, *args, **attrs))
 
 
-R_DOES_NOT_EXPORT = ("masked_fill",)
+R_DOES_NOT_EXPORT = ("masked_fill", *(name for name in ALL_OPS if name.startswith("inspect.")))
 NEEDS_DEVICES = ("to_vdevice",)  # of the module, which a single call has not
 """Operators of TVM's `relax.op` that its script namespace `R` lacks (wheel 0.27)."""
 

@@ -41,6 +41,7 @@ NOT_RUN = {
     "attributes_of_packed_calls": "calls external functions that nobody defines",
     "bound_threads": "threads of a GPU, on a CPU",
     "call_tir_forms": "TVM's virtual machine has no call_tir_with_grad",
+    "distributed_layers": "a mesh of devices, which one machine has not",
     "evaluate_and_calls": "calls external functions that nobody defines",
     "conditions_over_sizes_of_old": "calls external functions that nobody defines",
     "devices_by_name": "TVM's virtual machine has no hint_on_device",
