@@ -34,16 +34,17 @@ from eqsat.ir._expr import (
     Var,
 )
 from eqsat.ir._externs import Extern, get_func
-from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, shown
+from eqsat.ir._interpret_bind import RuntimeCheckError, bind_types, check_required, shown
 from eqsat.ir._interpret_call import as_result, call_primfunc, empty_tensor, run_operator
 from eqsat.ir._interpret_host import Partial, check_assertion, print_values, render
 from eqsat.ir._interpret_tir import run_primfunc
 from eqsat.ir._one_device import require_one_device
 from eqsat.ir._op import OpDef
 from eqsat.ir._reads import variables_read
+from eqsat.ir._requirements import size_requirements
 from eqsat.ir._tir import PrimFunc
 from eqsat.ir._types import PrimType, TensorType, TupleType, Type
-from eqsat.shapes import SymDim, evaluate, numpy_dtype
+from eqsat.shapes import Equal, SymDim, evaluate, numpy_dtype
 
 
 def interpret(
@@ -66,7 +67,8 @@ def interpret(
         An array for a tensor, a tuple of ints for a shape, a tuple for a tuple.
 
     Raises:
-        RuntimeCheckError: a value does not have the type declared for it.
+        RuntimeCheckError: a value does not have the type declared for it, or sizes differ that the
+            program needs to be equal.
         TypeCheckError: the program is for several devices.
     """
     module = program if isinstance(program, IRModule) else IRModule({program.name: program})
@@ -75,7 +77,8 @@ def interpret(
         raise RuntimeCheckError(f"no function {name!r}; there are {', '.join(module.functions)}")
     require_one_device(module)
     target = module[name]
-    machine = _Machine(module, externs or {})
+    required = size_requirements(module, name)
+    machine = _Machine(module, externs or {}, {name: required})
     values = [_as_value(a) for a in args]
     if isinstance(target, PrimFunc):
         run_primfunc(target, values, externs=externs)
@@ -115,8 +118,13 @@ class _Frame:
 
 
 class _Machine:
-    def __init__(self, module: IRModule, externs: Mapping[str, Extern]) -> None:
-        self.module, self.externs = module, externs
+    def __init__(
+        self,
+        module: IRModule,
+        externs: Mapping[str, Extern],
+        required: Mapping[str, Sequence[Equal]],
+    ) -> None:
+        self.module, self.externs, self.required = module, externs, required
         self.dead_after: dict[int, list[list[Var]]] = {}
 
     def call_function(self, f: Function, args: Sequence[Any], outer: _Frame | None = None) -> Any:
@@ -126,6 +134,8 @@ class _Machine:
         values = [_fit_scalar(p.type, a) for p, a in zip(f.params, args, strict=True)]
         names = [f"argument {p.name} of {f.name}" for p in f.params]
         bind_types(names, [p.type for p in f.params], values, frame.symbols)
+        if outer is None:
+            check_required(self.required.get(f.name, ()), frame.symbols)
         for p, value in zip(f.params, values, strict=True):
             self.bind(p, value, frame)
         return self.seq(f.body, frame)

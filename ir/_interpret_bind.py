@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from eqsat.ir._types import (
 from eqsat.shapes import (
     Dim,
     EqsatError,
+    Equal,
     Shape,
     SymDim,
     evaluate,
@@ -61,6 +63,21 @@ def bind_types(names: list[str], types: list[Type], values: list[Any], env: dict
             )
         if evaluate(d, env) != size:
             raise _mismatch(names[k], types[k], values[k], env)
+
+
+def check_required(required: Sequence[Equal], env: Mapping[str, int]) -> None:
+    """Check the sizes that operators need to be equal; those of unknown symbols are left alone.
+
+    Raises:
+        RuntimeCheckError: two differ.
+    """
+    for fact in required:
+        known = all(s in env for s in (*symbols(fact.a), *symbols(fact.b)))
+        if known and evaluate(fact.a, env) != evaluate(fact.b, env):
+            raise RuntimeCheckError(
+                f"{fact.a} = {evaluate(fact.a, env)} and {fact.b} = {evaluate(fact.b, env)}, but "
+                f"the program needs {fact.a} == {fact.b}"
+            )
 
 
 def _solve(equations: list[tuple[int, Dim, int]], env: dict[str, int]) -> None:

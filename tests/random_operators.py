@@ -27,11 +27,10 @@ from eqsat.ir import (
     TensorType,
     TupleType,
     op,
-    size_requirements,
     structural_equal,
 )
 from eqsat.ir.script import from_tvmscript, print_module
-from eqsat.shapes import EqsatError, evaluate, is_bool, is_float, numpy_dtype, sym
+from eqsat.shapes import EqsatError, is_bool, is_float, numpy_dtype, sym
 from tests.backends._cases import Case, attributes, cases, dims, draw, edge_cases
 
 LIMITS = eqsat.Limits(num_nodes=1500, time_s=30.0, iterations=8)
@@ -250,15 +249,12 @@ def check(seed: int) -> int:
         "optimized": lambda *args: eqsat.interpret(result.module, *args),
     }
     count = 0
-    required = size_requirements(module)
     for k, env in enumerate(SIZES):
-        if any(evaluate(fact.a, env) != evaluate(fact.b, env) for fact in required):
-            continue
         args = maker.arguments(env, seed + k)
         with np.errstate(all="ignore"):
             try:
                 expected = eqsat.interpret(module, *args)
-            except EqsatError:  # a window larger than the axis, max of nothing
+            except EqsatError:  # a window larger than the axis, sizes that do not fit
                 continue
             for road, run in roads.items():
                 same(run(*args), expected, maker, f"seed {seed}, {road} at {env}")

@@ -288,3 +288,19 @@ def main(a: R.Tensor(("n", "m"), "float32")):
         b, t = interpret(module, a)
         assert np.all(b == (10 if n % 3 == 0 else 25))
         assert t is (n > m)
+
+
+def test_sizes_that_an_operator_needs_to_be_equal() -> None:
+    module = parse_module("""
+@R.function
+def main(x: R.Tensor(("n", 3), "float32"), w: R.Tensor((1, 2, 2), "float32")):
+    n = T.int64()
+    with R.dataflow():
+        y = R.image.grid_sample(R.reshape(x, (n, 1, 3, 1)), R.reshape(w, (1, 2, 1, 2)))
+        R.output(y)
+    return y
+""")
+    x, w = np.zeros((2, 3), np.float32), np.zeros((1, 2, 2), np.float32)
+    assert interpret(module, x[:1], w).shape == (1, 1, 1, 2)
+    with pytest.raises(RuntimeCheckError, match="n = 2 and 1 = 1, but the program needs n == 1"):
+        interpret(module, x, w)
