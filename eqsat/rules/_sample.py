@@ -61,7 +61,7 @@ from eqsat.rules._terms import (
     open_literals,
     subterms,
 )
-from eqsat.shapes import EqsatError, Shape, is_float
+from eqsat.shapes import EqsatError, Shape, is_float, product
 
 NUMBERS = (1.0, 2.0, -2.0, 0.5, 4.0, 3.0, 0.25, 0.125, -1.0, 6.0, 1 / 3, 1 / 6, 0.0, 12.0, 8.0)
 BOOLEAN_FIRST = frozenset({"where", "logical_not"})
@@ -281,7 +281,20 @@ class Sampler:
             return resize_target(self.rng, dims)
         if name == "broadcast_to":
             return broadcast_target(self.rng, dims, self.base)
+        known = self._reshapes(dims)
+        if known and self.rng.random() < 0.4:
+            return self.rng.choice(known)
         return reshape_target(self.rng, dims)
+
+    def _reshapes(self, dims: tuple[int, ...]) -> list[Shape]:
+        """Return shapes of as many elements: those of variables, and axis 1 in named groups."""
+        count = math.prod(dims)
+        known = [ty.dims for ty in self.types.values() if product(ty.dims) == count]
+        found: list[Shape] = [d for d in known if d != dims]
+        if len(dims) > 2 and count:
+            groups = [g for g in self.letters.values() if g and not dims[1] % g]
+            found += [(dims[0], g, count // dims[0] // g) for g in groups]
+        return found
 
     def _attr_of_eye(self, name: str) -> AttrValue:
         """Return an attribute of `eye`: its dtype or a size."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from eqsat.ir import AttrValue
 from eqsat.rules._language import (
+    Dims,
     DtypeAttr,
     Float,
     FloatAttr,
@@ -32,10 +33,13 @@ from eqsat.rules._rule import (
 from eqsat.rules.algebra import cast_is_exact
 from eqsat.rules.movement import int_tuple
 from eqsat.rules.reductions import reduced_axes
-from eqsat.shapes import Proof, Shape, equal_shapes
+from eqsat.shapes import Equal, Proof, Shape, equal_shapes
 
 composites = RuleSet("composites", Phase.SIMPLIFY)
 
+Images = Annotated[Pattern, tensor("n c h w", dtype="float")]
+PerChannel = Annotated[Pattern, tensor("c 1 1", dtype="float")]
+PerGroup = Annotated[Pattern, tensor("g", dtype="float")]
 Vector = Annotated[Pattern, tensor("c", dtype="float")]
 
 HALF = 0.5
@@ -315,6 +319,73 @@ def _float(e: float) -> float:
 
 def _rest(t: float) -> float:
     return 1.0 - float(t)
+
+
+GROUP_NORM = "Wu, He (2018): group normalization, as torch exports it"
+
+
+@predicate
+def splits_channels(x: Known, split: Shape, axes: AttrValue) -> bool:
+    """Images of x come apart into groups of channels, and each group is normalized as a whole."""
+    if len(split) < 3 or int_tuple(axes) != tuple(range(2, len(split))):
+        return False
+    channels, groups = x.dims[1], split[1]
+    if not isinstance(channels, int) or not isinstance(groups, int) or groups < 1:
+        return False
+    return channels % groups == 0 and x.proves(Equal(x.dims[0], split[0]))
+
+
+@predicate
+def is_shape_of(shape: Shape, x: Known) -> bool:
+    """A reshape leads back to the shape of x."""
+    return equal_shapes(shape, x.dims, x.facts) is Proof.YES
+
+
+def _groups(split: Shape) -> AttrValue:
+    return split[1]
+
+
+def _channels(x: Known) -> Shape:
+    return (x.dims[1],)
+
+
+def _column(u: Known) -> Shape:
+    return (*u.dims, 1)
+
+
+def _of_groups(x: Known, u: Known) -> Shape:
+    return (*u.dims, x.dims[1] // u.dims[0])
+
+
+@composites.rule(
+    source=GROUP_NORM,
+    numerics=ROUNDING,
+    when=[
+        splits_channels("x", "s", "a"),
+        is_shape_of("t", "x"),
+    ],
+)
+def group_norm_from_instance_norm(
+    x: Images, u: PerGroup, z: PerGroup, w: PerChannel, b: PerChannel,
+    s: Dims, t: Dims, a: IntsAttr, e: FloatAttr,
+) -> Sides:  # fmt: skip
+    def each(v: Pattern) -> Pattern:
+        whole = compute(_of_groups, x, u)
+        repeated = ops.broadcast_to(ops.reshape(v, compute(_column, u)), whole)
+        return ops.reshape(repeated, compute(_channels, x))
+
+    own = {"epsilon": e, "center": True, "scale": True}
+    normal = ops.nn.instance_norm(ops.reshape(x, s), u, z, channel_axis=1, axes=a, **own)
+    scale, shift = (ops.reshape(v, compute(_channels, x)) for v in (w, b))
+    return ops.reshape(normal, t) * w + b, ops.nn.group_norm(
+        x,
+        scale * each(u),
+        shift + scale * each(z),
+        num_groups=compute(_groups, s),
+        channel_axis=1,
+        axes=(2, 3),
+        **own,
+    )
 
 
 BATCH_NORM = "Ioffe, Szegedy (2015): batch normalization"
