@@ -85,7 +85,8 @@ class Engine:
         self._symbols: dict[str, Symbol] = {}
         self._rules: dict[int, EngineRule] = {}
         self._combined: dict[tuple[str, ...], str] = {}
-        self._complete_rules: set[int] = set()
+        self._asking: set[int] = set()  # rules that have matched
+        self._acting: set[int] = set()  # rules that have been answered
         self._num_asked: dict[int, int] = {}
         self._asked: dict[int, set[tuple[int, ...]]] = {}
         self._num_outputs = 0
@@ -153,29 +154,39 @@ class Engine:
             _rule(f"search{i}", _pattern(rule), found),
         )
 
-    def _complete(self, rule: EngineRule) -> None:
-        """Add what asks and acts on matches; most rules never match in a program."""
+    def _let_ask(self, rule: EngineRule) -> None:
+        """Add what asks about matches; most rules never match in a program."""
         i = rule.index
-        for new in rule.new:
-            self.declare(new.node.symbol)
         variables = _variables(rule)
         key = [_var(v) for v in rule.key]
         match = _call(f"match{i}", *map(_var, variables))
         asked = _call(f"asked{i}", *map(_var, variables), *key)
-        answer = _call(f"answer{i}", *key, *(_var(v) for v in rule.answers))
         key_sorts = ["i64"] * len(key)
-        # Each rule joins few tables, so that the planner cannot start from types, which many
-        # classes share: with the answer in one join with the pattern, 36 matches took 0.2 s.
         ask: list[Any] = [egg.Expr_(_SPAN, asked), egg.Expr_(_SPAN, _call(f"ask{i}", *key))]
         self._run(
             egg.Relation(_SPAN, f"asked{i}", _sorts(rule) + key_sorts),
             egg.Relation(_SPAN, f"ask{i}", key_sorts),
-            egg.Relation(_SPAN, f"answer{i}", key_sorts + ["i64"] * len(rule.answers)),
-            *(egg.AddRuleset(_SPAN, f"{step}{i}") for step in ("question", "apply")),
+            egg.AddRuleset(_SPAN, f"question{i}"),
             _rule(f"question{i}", [egg.Fact(match), *_conditions(rule)], ask),
+        )
+        self._asking.add(i)
+
+    def _let_act(self, rule: EngineRule) -> None:
+        """Add what acts on answered matches; half of the rules that match get no answer."""
+        i = rule.index
+        for new in rule.new:
+            self.declare(new.node.symbol)
+        key = [_var(v) for v in rule.key]
+        asked = _call(f"asked{i}", *map(_var, _variables(rule)), *key)
+        answer = _call(f"answer{i}", *key, *(_var(v) for v in rule.answers))
+        # Each rule joins few tables, so that the planner cannot start from types, which many
+        # classes share: with the answer in one join with the pattern, 36 matches took 0.2 s.
+        self._run(
+            egg.Relation(_SPAN, f"answer{i}", ["i64"] * (len(key) + len(rule.answers))),
+            egg.AddRuleset(_SPAN, f"apply{i}"),
             _rule(f"apply{i}", [egg.Fact(asked), egg.Fact(answer)], _actions(rule)),
         )
-        self._complete_rules.add(i)
+        self._acting.add(i)
 
     def load(
         self,
@@ -242,6 +253,8 @@ class Engine:
 
     def answer(self, rule: int, rows: Sequence[tuple[int, ...]]) -> None:
         """Answer questions of a rule: key and answer values in one row each."""
+        if rows and rule not in self._acting:
+            self._let_act(self._rules[rule])
         self._insert(f"answer{rule}", rows)
 
     def _insert(self, table: str, rows: Sequence[tuple[int, ...]]) -> None:
@@ -254,9 +267,9 @@ class Engine:
         self._run_rulesets(tuple(f"search{i}" for i in rules))
         sizes = self._sizes()
         for i in rules:
-            if sizes[f"match{i}"] and i not in self._complete_rules:
-                self._complete(self._rules[i])
-        asking = tuple(f"question{i}" for i in rules if i in self._complete_rules)
+            if sizes[f"match{i}"] and i not in self._asking:
+                self._let_ask(self._rules[i])
+        asking = tuple(f"question{i}" for i in rules if i in self._asking)
         if not asking:
             return dict.fromkeys(rules, 0)
         found = self._run_rulesets(asking).num_matches_per_rule
@@ -264,12 +277,12 @@ class Engine:
 
     def apply(self, rules: Sequence[int]) -> tuple[bool, dict[int, int]]:
         """Let the rules act on answered matches; return whether anything changed, and matches."""
-        acting = tuple(f"apply{i}" for i in rules if i in self._complete_rules)
+        acting = [i for i in rules if i in self._acting]
         if not acting:
             return False, {}
         if self._recorder:
-            self._record([i for i in rules if i in self._complete_rules], self._recorder)
-        report = self._run_rulesets(acting)
+            self._record(acting, self._recorder)
+        report = self._run_rulesets(tuple(f"apply{i}" for i in acting))
         found = report.num_matches_per_rule
         return report.updated, {i: found.get(f"apply{i}", 0) for i in rules}
 
@@ -295,7 +308,7 @@ class Engine:
         """Return the questions of each rule that were not returned before."""
         sizes = self._sizes()
         new: dict[int, list[tuple[int, ...]]] = {}
-        for i in sorted(self._complete_rules):
+        for i in sorted(self._asking):
             size = sizes[f"ask{i}"]
             if size > self._num_asked[i]:
                 self._num_asked[i] = size
