@@ -43,6 +43,7 @@ LEAST_COMPARED = 1000
 # An operator, or one of its samples by number, and why it is not compared. ------------------------
 
 NOT_READ: dict[Any, str] = {
+    **{n: "TVM prints it and does not read it" for n in ALL_OPS if n.startswith("inspect.")},
     "masked_fill": "TVM's script namespace R lacks it",
     "to_vdevice": "the call alone has no module with devices",
 }
