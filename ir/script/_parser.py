@@ -14,7 +14,7 @@ from eqsat.ir._expr import (
     Span,
 )
 from eqsat.ir._tir import PrimFunc
-from eqsat.ir._types import PACKED_FUNC, CallableType, DeviceMesh
+from eqsat.ir._types import PACKED_FUNC, CallableType, DeviceMesh, full_vdevice
 from eqsat.ir.script._context import Context, declares_symbol
 from eqsat.ir.script._metadata import MetadataError, decode_metadata
 from eqsat.ir.script._names import RESERVED_GLOBALS
@@ -36,7 +36,7 @@ from eqsat.ir.script._syntax import (
     sequence,
     text_literal,
 )
-from eqsat.shapes import is_symbol_name, sym
+from eqsat.shapes import EqsatError, is_symbol_name, sym
 
 _HOST_MODULE = "BasePyModule"
 """The class of modules that hold Python functions, `@I.pyfunc`."""
@@ -197,15 +197,16 @@ class _ModuleReader:
             if key is None or items is None:
                 raise self._source.error(value, "an entry is a key and a list")
             kind = text_literal(self._source, key, "the key")
-            self._context.global_infos[kind] = tuple(self._global_info(i) for i in items)
+            self._context.global_infos[kind] = tuple(self._global_info(kind, i) for i in items)
 
-    def _global_info(self, node: ast.expr) -> str | DeviceMesh:
+    def _global_info(self, kind: str, node: ast.expr) -> str | DeviceMesh:
         if callee(node) in ("I.dummy_global_info", "R.dummy_global_info"):
             return DUMMY_INFO
         if isinstance(node, ast.Call) and callee(node) in MESH_CALLS:
             return device_mesh(self._source, node)
         if callee(node) not in ("I.vdevice", "R.vdevice") or not isinstance(node, ast.Call):
-            return text_literal(self._source, node, "a global info")
+            text = text_literal(self._source, node, "a global info")
+            return self._device(node, text) if kind == "vdevice" else text
         bound = bind(self._source, node, "target vdevice_id memory_scope")
         target = literal(self._source, required(self._source, node, bound, "target"), "the target")
         if isinstance(target, str) and (not target or ":" in target):
@@ -221,6 +222,13 @@ class _ModuleReader:
             parts += ["0"] if len(parts) == 1 else []
             parts.append(text_literal(self._source, bound["memory_scope"], "memory_scope"))
         return ":".join(parts)
+
+    def _device(self, node: ast.expr, text: str) -> str:
+        try:
+            full_vdevice(text)
+        except EqsatError as error:
+            raise self._source.error(node, str(error)) from None
+        return text
 
     def _metadata(self, node: ast.expr) -> list[Constant]:
         if not isinstance(node, ast.Call) or len(node.args) != 1:
