@@ -109,10 +109,10 @@ class Engine:
         )
 
     def _run(self, *commands: Any) -> list[Any]:
-        self._known_sizes = None
-        return self._ask(*commands)
+        self._known_sizes = None  # they may change
+        return self._read(*commands)
 
-    def _ask(self, *commands: Any) -> list[Any]:
+    def _read(self, *commands: Any) -> list[Any]:
         """Run commands that change nothing."""
         try:
             return self._graph.run_program(*commands)
@@ -329,13 +329,13 @@ class Engine:
 
     def _relation(self, name: str) -> list[tuple[int, ...]]:
         mode = egg.DefaultPrintFunctionMode()
-        printed = self._ask(egg.PrintFunction(_SPAN, name, None, None, mode))[0]
+        printed = self._read(egg.PrintFunction(_SPAN, name, None, None, mode))[0]
         get = printed.termdag.get
         return [tuple(get(a).value.value for a in get(term).args) for term, _ in printed.terms]
 
     def _sizes(self) -> dict[str, int]:
         if self._known_sizes is None:
-            self._known_sizes = dict(self._ask(egg.PrintSize(_SPAN, None))[0].sizes)
+            self._known_sizes = dict(self._read(egg.PrintSize(_SPAN, None))[0].sizes)
         return self._known_sizes
 
     def present(self) -> list[str]:

@@ -26,7 +26,7 @@ from eqsat.ir._types import (
     Type,
     UnknownShape,
 )
-from eqsat.shapes import SymDim, symbols
+from eqsat.shapes import Dim, SymDim, symbols
 
 
 def variables_read(e: Expr) -> Iterator[Var]:  # noqa: C901  # one case per expression
@@ -82,19 +82,37 @@ def _bound_in(body: SeqExpr) -> Iterator[Var]:
                     pass
 
 
+def dims_of_type(ty: Type) -> Iterator[Dim]:
+    """Yield the dims that stand in a type, in order."""
+    match ty:
+        case TensorType(shape=shape) | ShapeType(dims=shape):
+            if not isinstance(shape, UnknownShape):
+                yield from shape
+        case TupleType(fields):
+            for f in fields:
+                yield from dims_of_type(f)
+        case DTensorType(tensor):
+            yield from dims_of_type(tensor)
+        case CallableType(params, result):
+            for p in params:
+                yield from dims_of_type(p)
+            yield from dims_of_type(result)
+        case _:
+            pass
+
+
+def dims_of_attr(value: AttrValue) -> Iterator[Dim]:
+    """Yield the symbolic dims of an attribute."""
+    if isinstance(value, SymDim):
+        yield value
+    elif isinstance(value, tuple):
+        for v in value:
+            yield from dims_of_attr(v)
+
+
 def type_symbols(ty: Type) -> frozenset[str]:
     """Return the shape symbols in a type."""
-    match ty:
-        case TensorType(shape=dims) | ShapeType(dims=dims):
-            return frozenset() if isinstance(dims, UnknownShape) else symbols(dims)
-        case TupleType(fields):
-            return frozenset(s for f in fields for s in type_symbols(f))
-        case DTensorType(tensor):
-            return type_symbols(tensor)
-        case CallableType(params, result):
-            return frozenset(s for t in (*params, result) for s in type_symbols(t))
-        case _:
-            return frozenset()
+    return symbols(tuple(dims_of_type(ty)))
 
 
 def symbols_read(e: Expr) -> frozenset[str]:
@@ -117,8 +135,4 @@ def symbols_read(e: Expr) -> frozenset[str]:
 
 def attr_symbols(value: AttrValue) -> frozenset[str]:
     """Return the shape symbols in the value of an attribute."""
-    if isinstance(value, SymDim):
-        return value.symbols
-    if isinstance(value, tuple):
-        return frozenset(s for v in value for s in attr_symbols(v))
-    return frozenset()
+    return symbols(tuple(dims_of_attr(value)))

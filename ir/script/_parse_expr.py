@@ -61,7 +61,7 @@ _INSPECTED = {
     "dtype.bits": "dtype_bits", "dtype.lanes": "dtype_lanes", "byte_offset": "byte_offset",
     "elem_offset": "elem_offset",
 }  # fmt: skip
-"""What tensors were asked by attributes, up to 0.25, and the operators that read it."""
+"""Attributes of tensors, and the operators that read them; the parser of TVM 0.27 takes neither."""
 _SEPARATORS = ("axis_separators", "input_axis_separators")
 """What `R.layout_transform` took besides, up to 0.22."""
 

@@ -26,6 +26,7 @@ from eqsat.ir._expr import (
     VarBinding,
 )
 from eqsat.ir._lattice import BaseCheck, erase_to_well_defined, type_base_check, type_lca
+from eqsat.ir._reads import dims_of_type
 from eqsat.ir._subtyping import bind_symbols, fits
 from eqsat.ir._types import (
     CallableType,
@@ -40,7 +41,6 @@ from eqsat.ir.script._context import MODULE, Context, declares_symbol, type_para
 from eqsat.ir.script._parse_expr import ExprReader
 from eqsat.ir.script._parse_types import TypeReader
 from eqsat.ir.script._print_types import TypePrinter
-from eqsat.ir.script._symbols import dims_of_type
 from eqsat.ir.script._syntax import (
     attributes,
     bind,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eqsat.ir._attrs import AttrValue
 from eqsat.ir._expr import (
     Call,
     Expr,
@@ -17,44 +16,8 @@ from eqsat.ir._expr import (
     Tuple,
     TupleGetItem,
 )
-from eqsat.ir._types import (
-    CallableType,
-    DTensorType,
-    ShapeType,
-    TensorType,
-    TupleType,
-    Type,
-    UnknownShape,
-)
+from eqsat.ir._reads import dims_of_attr, dims_of_type
 from eqsat.shapes import Dim, SymDim
-
-
-def dims_of_type(ty: Type) -> Iterator[Dim]:
-    """Yield the dims that stand in a type, in order."""
-    match ty:
-        case TensorType(shape=shape) | ShapeType(dims=shape):
-            if not isinstance(shape, UnknownShape):
-                yield from shape
-        case TupleType(fields):
-            for f in fields:
-                yield from dims_of_type(f)
-        case DTensorType(tensor):
-            yield from dims_of_type(tensor)
-        case CallableType(params, result):
-            for p in params:
-                yield from dims_of_type(p)
-            yield from dims_of_type(result)
-        case _:
-            pass
-
-
-def dims_of_attr(value: AttrValue) -> Iterator[Dim]:
-    """Yield the symbolic dims of an attribute."""
-    if isinstance(value, SymDim):
-        yield value
-    elif isinstance(value, tuple):
-        for v in value:
-            yield from dims_of_attr(v)
 
 
 def dims_of_expr(e: Expr) -> Iterator[Dim]:  # noqa: C901 - one case per node
