@@ -1,15 +1,17 @@
 """The border to egglog: tables, rules and runs in terms of plain integers.
 
 Nothing outside this file knows egglog. An e-node is a row of its symbol's table: classes, then one
-integer per column. Two functions over classes carry the analyses: `type` (an interned type) and
-`known` (0 nothing, 1 constant, above: the number that all elements are). Per symbol, `prov` holds
-the first rule that made an e-node, 0 for the program.
+integer per column. One function over classes carries the analyses, packed into an integer: below,
+the type (interned); above `_TYPE_BITS`, what is known (0 nothing, 1 constant, above: the number
+that all elements are). Per symbol, `prov` holds the first rule that made an e-node, 0 for the
+program.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from eqsat._record import Recorder
@@ -23,6 +25,14 @@ os.environ.setdefault("RUST_BACKTRACE", "0")
 import egglog.bindings as egg
 
 _SPAN = egg.RustSpan("eqsat", 0, 0)
+
+# Of the analyses of a class, the lower bits are its type. Less to join than two functions.
+_TYPE_BITS = 32
+_TYPE_MASK = (1 << _TYPE_BITS) - 1
+
+# What runs after each change, in this order: constness is propagated until nothing changes, then
+# what is known of each class is noted, and where that has changed; then what uses what.
+_ANALYSES = ("propagation", "history", "differing", "parts", "edges")
 
 
 class EngineError(EqsatError):
@@ -71,6 +81,34 @@ def _is(left: egg.Var, right: egg.Call) -> egg.Eq:
     return egg.Eq(_SPAN, left, right)
 
 
+@dataclass(eq=False, slots=True)
+class _Pattern:
+    """What several rules search for: the body of `rule`, but for the names of its variables.
+
+    It can match only where its `edges` are there: (symbol, position of an operand, symbol of it).
+    """
+
+    index: int
+    rule: EngineRule
+    edges: set[tuple[int, int, int]]
+    rules: list[int] = field(default_factory=list[int])
+    is_compiled: bool = False
+
+
+def _form(rule: EngineRule) -> tuple[object, ...]:
+    """Return the body of a rule with its variables numbered: rules that match alike share it."""
+    numbers: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        return numbers.setdefault(name, len(numbers))
+
+    nodes: list[object] = []
+    for n in rule.body:
+        columns = [(number(c),) if isinstance(c, str) else c for c in n.columns]
+        nodes.append((n.symbol.name, *map(number, n.classes), *columns, number(n.result)))
+    return (*nodes, *map(number, rule.ordered))
+
+
 class Engine:
     """An e-graph that answers in integers.
 
@@ -84,32 +122,45 @@ class Engine:
         self._graph = egg.EGraph()
         self._symbols: dict[str, Symbol] = {}
         self._rules: dict[int, EngineRule] = {}
+        self._patterns: dict[tuple[object, ...], _Pattern] = {}
+        self._pattern_of: dict[int, _Pattern] = {}  # by rule
+        self._symbol_numbers: dict[str, int] = {}
+        self._edges: set[tuple[int, ...]] = set()
         self._combined: dict[tuple[str, ...], str] = {}
         self._asking: set[int] = set()  # rules that have matched
         self._acting: set[int] = set()  # rules that have been answered
+        self._due: set[int] = set()  # rules that may have something new to ask
         self._num_asked: dict[int, int] = {}
         self._asked: dict[int, set[tuple[int, ...]]] = {}
         self._num_outputs = 0
         self._num_united = 0
         self._known_sizes: dict[str, int] | None = None
+        self._known_contents: Contents | None = None
         self._run(
             egg.Sort(_SPAN, "T", None),
-            egg.FunctionCommand(_SPAN, "type", egg.Schema(["T"], "i64"), _merge("min")),
-            egg.FunctionCommand(_SPAN, "known", egg.Schema(["T"], "i64"), _merge("max")),
+            egg.FunctionCommand(_SPAN, "data", egg.Schema(["T"], "i64"), _merged_data()),
             egg.FunctionCommand(_SPAN, "output", egg.Schema(["i64"], "T"), None),
             egg.Relation(_SPAN, "typed", ["T", "i64"]),
             egg.Relation(_SPAN, "types_united", ["i64", "i64"]),
+            egg.Relation(_SPAN, "known", ["T", "i64"]),
+            egg.Relation(_SPAN, "was_known", ["T", "i64"]),
+            egg.Relation(_SPAN, "known_changed", ["i64", "i64"]),
             egg.Relation(_SPAN, "static", ["i64"]),
             egg.Relation(_SPAN, "number_is", ["i64", "i64"]),
             egg.Relation(_SPAN, "collapsed", ["T", "i64"]),
-            egg.AddRuleset(_SPAN, "load"),
-            egg.AddRuleset(_SPAN, "analysis"),
-            egg.RuleCommand(_defaults()),
-            egg.RuleCommand(_type_unions()),
+            egg.Relation(_SPAN, "made", ["T", "i64"]),
+            egg.Relation(_SPAN, "used", ["T", "i64", "i64"]),
+            egg.Relation(_SPAN, "edge", ["i64", "i64", "i64"]),
+            *(egg.AddRuleset(_SPAN, name) for name in ("load", "types", *_ANALYSES)),
+            egg.RuleCommand(_types()),
+            egg.RuleCommand(_history()),
+            egg.RuleCommand(_differing("types_united", "typed")),
+            egg.RuleCommand(_differing("known_changed", "was_known")),
+            egg.RuleCommand(_edges()),
         )
 
     def _run(self, *commands: Any) -> list[Any]:
-        self._known_sizes = None  # they may change
+        self._known_sizes = self._known_contents = None  # they may change
         return self._read(*commands)
 
     def _read(self, *commands: Any) -> list[Any]:
@@ -134,32 +185,61 @@ class Engine:
         self._run(
             egg.Constructor(_SPAN, symbol.name, egg.Schema(inputs, "T"), None, False),
             egg.FunctionCommand(_SPAN, f"prov_{symbol.name}", prov, _merge("min")),
+            egg.RuleCommand(_parts(symbol, self._symbol_number(symbol))),
         )
         if symbol.propagates:
             self._run(egg.RuleCommand(_propagation(symbol)))
 
+    def _symbol_number(self, symbol: Symbol) -> int:
+        return self._symbol_numbers.setdefault(symbol.name, len(self._symbol_numbers))
+
     def add_rule(self, rule: EngineRule) -> None:
-        """Compile a rule; its symbols are declared on the way."""
+        """Add a rule. It is compiled as far as it gets something to do."""
         i = rule.index
-        for node in rule.body:
-            self.declare(node.symbol)
         self._rules[i] = rule
         self._num_asked[i] = 0
         self._asked[i] = set()
-        variables = _variables(rule)
-        found: list[Any] = [egg.Expr_(_SPAN, _call(f"match{i}", *map(_var, variables)))]
+        edges = {
+            (self._symbol_number(user.symbol), position, self._symbol_number(maker.symbol))
+            for user in rule.body
+            for position, c in enumerate(user.classes)
+            for maker in rule.body
+            if maker.result == c
+        }
+        fresh = _Pattern(len(self._patterns), rule, edges)
+        pattern = self._patterns.setdefault(_form(rule), fresh)
+        pattern.rules.append(i)
+        self._pattern_of[i] = pattern
+        if pattern.is_compiled:
+            self._due.add(i)
+
+    def _let_search(self, patterns: Sequence[_Pattern]) -> None:
+        """Compile the patterns of which all parts are there; in a program most never are."""
+        waiting = [p for p in patterns if not p.is_compiled]
+        sizes = self._sizes()
+        if waiting and sizes["edge"] > len(self._edges):
+            self._edges.update(self._relation("edge"))
+        for p in waiting:
+            symbols = [n.symbol.name for n in p.rule.body]
+            if p.edges <= self._edges and all(sizes.get(name) for name in symbols):
+                self._compile(p)
+
+    def _compile(self, pattern: _Pattern) -> None:
+        i, rule = pattern.index, pattern.rule
+        match: list[Any] = [egg.Expr_(_SPAN, _call(f"match{i}", *map(_var, _variables(rule))))]
         self._run(
             egg.Relation(_SPAN, f"match{i}", _sorts(rule)),
             egg.AddRuleset(_SPAN, f"search{i}"),
-            _rule(f"search{i}", _pattern(rule), found),
+            _rule(f"search{i}", _body(rule), match),
         )
+        pattern.is_compiled = True
 
     def _let_ask(self, rule: EngineRule) -> None:
         """Add what asks about matches; most rules never match in a program."""
         i = rule.index
         variables = _variables(rule)
         key = [_var(v) for v in rule.key]
-        match = _call(f"match{i}", *map(_var, variables))
+        match = _call(f"match{self._pattern_of[i].index}", *map(_var, variables))
         asked = _call(f"asked{i}", *map(_var, variables), *key)
         key_sorts = ["i64"] * len(key)
         ask: list[Any] = [egg.Expr_(_SPAN, asked), egg.Expr_(_SPAN, _call(f"ask{i}", *key))]
@@ -207,15 +287,16 @@ class Engine:
             arguments: list[Any] = [*(_var(f"n{k}") for k in operands), *map(_int, columns)]
             result = _var(f"n{i}")
             head.append(egg.Let(_SPAN, f"n{i}", _call(symbol.name, *arguments)))
-            head.append(egg.Set(_SPAN, "type", [result], _int(type_id)))
+            head.append(egg.Set(_SPAN, "data", [result], _int(known << _TYPE_BITS | type_id)))
             if known:
-                head.append(egg.Set(_SPAN, "known", [result], _int(known)))
+                head.append(egg.Expr_(_SPAN, _call("known", result, _int(known))))
             head.append(egg.Set(_SPAN, f"prov_{symbol.name}", arguments, _int(0)))
         for position, i in enumerate(outputs):
             head.append(egg.Set(_SPAN, "output", [_int(position)], _var(f"n{i}")))
         if head:
             self._run(egg.RuleCommand(egg.Rule(_SPAN, head, [], "load", "load")))
             self._run_rulesets(("load",))
+            self._run_rulesets(("types",))
 
     def unite(
         self,
@@ -263,17 +344,29 @@ class Engine:
             self._run(*(egg.ActionCommand(egg.Expr_(_SPAN, c)) for c in calls))
 
     def search(self, rules: Sequence[int]) -> dict[int, int]:
-        """Match the rules against what is new to them; return the number of matches of each."""
-        self._run_rulesets(tuple(f"search{i}" for i in rules))
-        sizes = self._sizes()
-        for i in rules:
-            if sizes[f"match{i}"] and i not in self._asking:
+        """Match the rules against what is new to them; return how often those with news match.
+
+        A rule asks where it has new matches, or where what is known of a class has changed.
+        """
+        patterns = [*dict.fromkeys(self._pattern_of[i] for i in rules)]
+        self._let_search(patterns)
+        compiled = [p for p in patterns if p.is_compiled]
+        if not compiled:
+            return {}
+        searches = tuple(f"search{p.index}" for p in compiled)
+        matched = self._run_rulesets(searches).num_matches_per_rule
+        for p in compiled:
+            if matched.get(f"search{p.index}"):
+                self._due.update(p.rules)
+        due = [i for i in rules if i in self._due]
+        if not due:
+            return {}
+        for i in due:
+            if i not in self._asking:
                 self._let_ask(self._rules[i])
-        asking = tuple(f"question{i}" for i in rules if i in self._asking)
-        if not asking:
-            return dict.fromkeys(rules, 0)
-        found = self._run_rulesets(asking).num_matches_per_rule
-        return {i: found.get(f"question{i}", 0) for i in rules}
+        self._due.difference_update(due)
+        found = self._run_rulesets(tuple(f"question{i}" for i in due)).num_matches_per_rule
+        return {i: found.get(f"question{i}", 0) for i in due}
 
     def apply(self, rules: Sequence[int]) -> tuple[bool, dict[int, int]]:
         """Let the rules act on answered matches; return whether anything changed, and matches."""
@@ -287,8 +380,11 @@ class Engine:
         return report.updated, {i: found.get(f"apply{i}", 0) for i in rules}
 
     def analyse(self) -> None:
-        """Propagate constness until nothing changes."""
-        self._run_rulesets(("analysis",), saturate=True)
+        """Bring the analyses of classes and the list of edges up to date."""
+        for name in _ANALYSES:
+            found = self._run_rulesets((name,), saturate=name == "propagation").num_matches_per_rule
+            if found.get("types_united") or found.get("known_changed"):
+                self._due |= self._asking
 
     def _run_rulesets(self, names: tuple[str, ...], *, saturate: bool = False) -> Any:
         name = names[0] if len(names) == 1 else self._combine(names)
@@ -350,11 +446,13 @@ class Engine:
 
     def num_classes(self) -> int:
         """Return the number of e-classes."""
-        return self._sizes()["type"]
+        return self._sizes()["data"]
 
     def contents(self) -> Contents:
         """Read the whole e-graph."""
-        return self._contents(self._graph.freeze().functions, {})
+        if self._known_contents is None:
+            self._known_contents = self._contents(self._graph.freeze().functions, {})
+        return self._known_contents
 
     def _contents(self, tables: Any, ids: dict[Any, int]) -> Contents:
         number = self._graph.value_to_i64
@@ -368,18 +466,19 @@ class Engine:
             made_by = {tuple(r.inputs): number(r.output) for r in tables[f"prov_{name}"].rows}
             split = symbol.num_classes
             for r in tables[name].rows:
-                classes = tuple(class_of(v) for v in r.inputs[:split])
-                columns = tuple(number(v) for v in r.inputs[split:])
-                rule = made_by[tuple(r.inputs)]
-                rows.append(Row(symbol, classes, columns, class_of(r.output), rule))
+                inputs = tuple(r.inputs)
+                classes = tuple(map(class_of, inputs[:split]))
+                columns = tuple(map(number, inputs[split:]))
+                rows.append(Row(symbol, classes, columns, class_of(r.output), made_by[inputs]))
         collapsed: dict[int, tuple[int, ...]] = {}
         for r in tables["collapsed"].rows:
             c = class_of(r.inputs[0])
             collapsed[c] = (*collapsed.get(c, ()), number(r.inputs[1]))
+        data = {class_of(r.inputs[0]): number(r.output) for r in tables["data"].rows}
         return Contents(
             rows=tuple(rows),
-            types={class_of(r.inputs[0]): number(r.output) for r in tables["type"].rows},
-            known={class_of(r.inputs[0]): number(r.output) for r in tables["known"].rows},
+            types={c: d & _TYPE_MASK for c, d in data.items()},
+            known={c: d >> _TYPE_BITS for c, d in data.items()},
             collapsed=collapsed,
             outputs=tuple(outputs[i] for i in range(self._num_outputs)),
         )
@@ -422,40 +521,92 @@ def _merge(function: str) -> egg.Call:
     return _call(function, _var("old"), _var("new"))
 
 
-def _defaults() -> egg.Rule:
-    """The rule that says of each class that nothing is known, and notes its type."""
-    body: list[Any] = [_is(_var("t"), _call("type", _var("x")))]
-    head: list[Any] = [
-        egg.Set(_SPAN, "known", [_var("x")], _int(0)),
-        egg.Expr_(_SPAN, _call("typed", _var("x"), _var("t"))),
-    ]
-    return egg.Rule(_SPAN, head, body, "defaults", "analysis")
+def _type(data: egg.Var) -> egg.Call:
+    return _call("&", data, _int(_TYPE_MASK))
 
 
-def _type_unions() -> egg.Rule:
-    """The rule that notes which types met in one class: Python must hold them equal."""
+def _known(data: egg.Var) -> egg.Call:
+    return _call(">>", data, _int(_TYPE_BITS))
+
+
+def _data(type_id: Any, known: Any) -> egg.Call:
+    return _call("|", _call("<<", known, _int(_TYPE_BITS)), type_id)
+
+
+def _is_constant(data: egg.Var) -> egg.Fact:
+    return egg.Fact(_call(">", data, _int(_TYPE_MASK)))
+
+
+def _merged_data() -> egg.Call:
+    """Of two that meet: the lesser type, which is the same, and the more that is known."""
+    old, new = _var("old"), _var("new")
+    lesser = _call("min", _type(old), _type(new))
+    return _data(lesser, _call("max", _known(old), _known(new)))
+
+
+def _types() -> egg.Rule:
+    """The rule that notes the type of each class of the program."""
+    body: list[Any] = [_is(_var("d"), _call("data", _var("x")))]
+    head: list[Any] = [egg.Expr_(_SPAN, _call("typed", _var("x"), _type(_var("d"))))]
+    return egg.Rule(_SPAN, head, body, "types", "types")
+
+
+def _history() -> egg.Rule:
+    """The rule that notes what is known of each class."""
+    body: list[Any] = [_is(_var("d"), _call("data", _var("x")))]
+    head: list[Any] = [egg.Expr_(_SPAN, _call("was_known", _var("x"), _known(_var("d"))))]
+    return egg.Rule(_SPAN, head, body, "history", "history")
+
+
+def _differing(name: str, notes: str) -> egg.Rule:
+    """The rule that notes which values of an analysis met in one class.
+
+    Two types have to be the same; of what is known, the greater holds from then on.
+    """
     body: list[Any] = [
-        egg.Fact(_call("typed", _var("x"), _var("a"))),
-        egg.Fact(_call("typed", _var("x"), _var("b"))),
+        egg.Fact(_call(notes, _var("x"), _var("a"))),
+        egg.Fact(_call(notes, _var("x"), _var("b"))),
         egg.Fact(_call("<", _var("a"), _var("b"))),
     ]
-    head: list[Any] = [egg.Expr_(_SPAN, _call("types_united", _var("a"), _var("b")))]
-    return egg.Rule(_SPAN, head, body, "type_unions", "analysis")
+    head: list[Any] = [egg.Expr_(_SPAN, _call(name, _var("a"), _var("b")))]
+    return egg.Rule(_SPAN, head, body, name, "differing")
+
+
+def _parts(symbol: Symbol, number: int) -> egg.Rule:
+    """The rule that notes what makes and what uses a class."""
+    classes = [f"c{i}" for i in range(symbol.num_classes)]
+    columns = [f"v{i}" for i in range(symbol.num_columns)]
+    body: list[Any] = [_is(_var("e"), _term(Node("e", symbol, tuple(classes), tuple(columns))))]
+    used = [_call("used", _var(c), _int(number), _int(i)) for i, c in enumerate(classes)]
+    facts = [_call("made", _var("e"), _int(number)), *used]
+    head: list[Any] = [egg.Expr_(_SPAN, fact) for fact in facts]
+    return egg.Rule(_SPAN, head, body, f"parts_{symbol.name}", "parts")
+
+
+def _edges() -> egg.Rule:
+    """The rule that notes which operator uses a value of which."""
+    used = _call("used", _var("x"), _var("user"), _var("position"))
+    made = _call("made", _var("x"), _var("maker"))
+    edge = _call("edge", _var("user"), _var("position"), _var("maker"))
+    head: list[Any] = [egg.Expr_(_SPAN, edge)]
+    return egg.Rule(_SPAN, head, [egg.Fact(used), egg.Fact(made)], "edges", "edges")
 
 
 def _propagation(symbol: Symbol) -> egg.Rule:
     classes = [f"c{i}" for i in range(symbol.num_classes)]
     columns = [f"v{i}" for i in range(symbol.num_columns)]
     body: list[Any] = [_is(_var("e"), _term(Node("e", symbol, tuple(classes), tuple(columns))))]
-    for c in classes:
-        body.append(_is(_var(f"k_{c}"), _call("known", _var(c))))
-        body.append(egg.Fact(_call(">", _var(f"k_{c}"), _int(0))))
-    body.append(_is(_var("t"), _call("type", _var("e"))))
+    # Not by `data`: what a primitive computes is compared after the join, not joined on.
+    body.extend(egg.Fact(_call("known", _var(c), _var(f"k_{c}"))) for c in classes)
+    body.append(egg.Fact(_call("typed", _var("e"), _var("t"))))
     body.append(egg.Fact(_call("static", _var("t"))))
     body.extend(egg.Fact(_call("static", _var(f"v{i}"))) for i in symbol.static_columns)
     known = _var(f"k_{classes[0]}") if symbol.copies else _int(1)
-    head: list[Any] = [egg.Set(_SPAN, "known", [_var("e")], known)]
-    return egg.Rule(_SPAN, head, body, f"propagate_{symbol.name}", "analysis")
+    head: list[Any] = [
+        egg.Set(_SPAN, "data", [_var("e")], _data(_var("t"), known)),
+        egg.Expr_(_SPAN, _call("known", _var("e"), known)),
+    ]
+    return egg.Rule(_SPAN, head, body, f"propagate_{symbol.name}", "propagation")
 
 
 def _rule(name: str, body: list[Any], head: list[Any]) -> egg.RuleCommand:
@@ -481,7 +632,7 @@ def _sorts(rule: EngineRule) -> list[str]:
     return ["T" if v in classes else "i64" for v in _variables(rule)]
 
 
-def _pattern(rule: EngineRule) -> list[Any]:
+def _body(rule: EngineRule) -> list[Any]:
     body: list[Any] = [_is(_var(n.result), _term(n)) for n in rule.body]
     for a, b in zip(rule.ordered, rule.ordered[1:], strict=False):
         body.append(_is(_var(a), _call("ordering-min", _var(a), _var(b))))
@@ -490,13 +641,14 @@ def _pattern(rule: EngineRule) -> list[Any]:
 
 
 def _conditions(rule: EngineRule) -> list[Any]:
-    body: list[Any] = [_is(_var(v), _call("type", _var(c))) for c, v in rule.types]
-    body.extend(_is(_var(v), _call("known", _var(c))) for c, v in rule.known)
-    for i, c in enumerate(rule.constants):
-        body.append(_is(_var(f"constant{i}"), _call("known", _var(c))))
-        body.append(egg.Fact(_call(">", _var(f"constant{i}"), _int(0))))
+    looked_at = [c for c, _ in (*rule.types, *rule.known)]
+    data = {c: _var(f"data_{c}") for c in dict.fromkeys((*looked_at, *rule.constants))}
+    body: list[Any] = [_is(d, _call("data", _var(c))) for c, d in data.items()]
+    body.extend(_is(_var(v), _type(data[c])) for c, v in rule.types)
+    body.extend(_is(_var(v), _known(data[c])) for c, v in rule.known)
+    body.extend(_is_constant(data[c]) for c in rule.constants)
     for i, (c, literal) in enumerate(rule.literals):
-        body.append(_is(_var(f"number{i}"), _call("known", _var(c))))
+        body.append(egg.Fact(_call("known", _var(c), _var(f"number{i}"))))
         body.append(egg.Fact(_call("number_is", _var(f"number{i}"), _int(literal))))
     return body
 
@@ -508,12 +660,12 @@ def _actions(rule: EngineRule) -> list[Any]:
         result = _var(node.result)
         prov = f"prov_{node.symbol.name}"
         actions.append(egg.Let(_SPAN, node.result, _term(node)))
-        actions.append(egg.Set(_SPAN, "type", [result], _var(new.type)))
-        # The type goes in a second time: of two that meet in one class, `type` keeps one.
-        actions.append(egg.Expr_(_SPAN, _call("typed", result, _var(new.type))))
+        known = _column(node.columns[new.known]) if new.known >= 0 else _int(0)
+        actions.append(egg.Set(_SPAN, "data", [result], _data(_var(new.type), known)))
         if new.known >= 0:
-            known = _column(node.columns[new.known])
-            actions.append(egg.Set(_SPAN, "known", [result], known))
+            actions.append(egg.Expr_(_SPAN, _call("known", result, known)))
+        # The type goes in a second time: of two that meet in one class, `data` keeps one.
+        actions.append(egg.Expr_(_SPAN, _call("typed", result, _var(new.type))))
         actions.append(egg.Set(_SPAN, prov, _arguments(node), _int(rule.index)))
     made = {new.node.result for new in rule.new}
     for left, right in rule.unions:

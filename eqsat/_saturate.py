@@ -192,7 +192,7 @@ class _Saturation:
     def _add_rules(self) -> None:
         """Add the rules whose operators are all there now.
 
-        A rule takes a millisecond or two to add, and most programs have a few operators only.
+        Most programs have a few operators only.
         """
         present = self.words.operators(self.engine.present()) | set(self.program.ops)
         for rewrite, needed in [*self._waiting.items()]:

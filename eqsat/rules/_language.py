@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from eqsat.ir import AttrKind, OperandKind, op
+from eqsat.ir import AttrKind, OpDef, OperandKind, op
 from eqsat.rules._terms import (
     AttrConst,
     AttrVar,
@@ -182,7 +182,7 @@ def _op_term(name: str, operands: Sequence[Any], given: Mapping[str, Any]) -> Op
             terms.append(_shape_term(name, operand))
         else:
             terms.append(term_of(operand))
-    return OpTerm(definition.name, tuple(terms), _attr_terms(name, given))
+    return OpTerm(definition.name, tuple(terms), _attr_terms(definition, given))
 
 
 def term_of(operand: Any) -> Term:
@@ -201,11 +201,13 @@ def _shape_term(name: str, operand: Any) -> ShapeVar | Compute:
 
 
 def _attr_terms(
-    name: str, given: Mapping[str, Any]
+    definition: OpDef, given: Mapping[str, Any]
 ) -> tuple[tuple[str, AttrVar | AttrConst | Compute], ...]:
+    if not definition.attrs and not given:
+        return ()
     literal = {k: v for k, v in given.items() if not isinstance(v, (AttrVar, Compute))}
     # Placeholders satisfy required attributes; they are replaced below.
-    filled = op(name).fill_attrs({**{k: 0 for k in given if k not in literal}, **literal})
+    filled = definition.fill_attrs({**{k: 0 for k in given if k not in literal}, **literal})
     return tuple(
         (k, given[k] if k in given and k not in literal else AttrConst(v))
         for k, v in filled.items()

@@ -444,4 +444,4 @@ def _roles(terms: Sequence[Term]) -> dict[str, tuple[tuple[str, ...], tuple[floa
 def _leaves(operand: OperandTerm) -> list[Term]:
     if isinstance(operand, OpTerm) and operand.op in COMPARISONS:
         return []
-    return list(subterms(operand)) if isinstance(operand, (PatVar, OpTerm, TupleField)) else []
+    return subterms(operand) if isinstance(operand, (PatVar, OpTerm, TupleField)) else []

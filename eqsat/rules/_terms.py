@@ -144,19 +144,22 @@ def _operand_text(operand: OperandTerm) -> str:
     return str(operand)
 
 
-def subterms(term: Term) -> Iterator[Term]:
-    """Yield `term` and every term inside it, operands before their operator."""
-    match term:
-        case OpTerm():
-            for operand in term.operands:
-                for part in operand if isinstance(operand, tuple) else (operand,):
-                    if isinstance(part, (PatVar, NumberLit, OpTerm, TupleField)):
-                        yield from subterms(part)
-        case TupleField():
-            yield from subterms(term.tuple_value)
-        case PatVar() | NumberLit():
-            pass
-    yield term
+def subterms(term: Term) -> list[Term]:
+    """Return `term` and every term inside it, operands before their operator."""
+    found: list[Term] = []
+    _add_subterms(term, found)
+    return found
+
+
+def _add_subterms(term: Term, found: list[Term]) -> None:
+    if isinstance(term, OpTerm):
+        for operand in term.operands:
+            for part in operand if isinstance(operand, tuple) else (operand,):
+                if isinstance(part, (PatVar, NumberLit, OpTerm, TupleField)):
+                    _add_subterms(part, found)
+    elif isinstance(term, TupleField):
+        _add_subterms(term.tuple_value, found)
+    found.append(term)
 
 
 def bound_names(term: Term) -> set[str]:

@@ -189,6 +189,53 @@ def test_numbers_are_computed_and_constants_known() -> None:
     assert len(snapshot.classes[snapshot.outputs[2]].nodes) == 1
 
 
+def test_what_becomes_known_late_is_asked_about_again() -> None:
+    rules = RuleSet("numbers")
+
+    @rules.rule(source="test", when=[is_constant("c")])
+    def constant_goes_first(x: Float, c: Float) -> Sides:
+        return x + c, c + x
+
+    @rules.rule(source="test")
+    def square_is_named(x: Float) -> Sides:
+        return x * x, ops.square(x)
+
+    @rules.rule(source="test", when=[is_constant("c"), types_agree])
+    def square_is_no_more_than(x: Float, c: Float) -> Sides:
+        return ops.minimum(c, ops.square(x)), ops.tanh(c)
+
+    bb = BlockBuilder()
+    x, z = (bb.input(name, (4,), "float32") for name in "xz")
+    table = np.arange(4, dtype="float32")
+    least = bb.call(op("minimum"), table, bb.call(op("multiply"), z, z))
+    snapshot, report = saturate(bb.function(bb.call(op("add"), x, least)), [rules])
+    assert report.matches["constant_goes_first"] >= 1
+    (output,) = snapshot.outputs
+    swapped = [n for n in snapshot.classes[output].nodes if n.rule == "constant_goes_first"]
+    assert [snapshot.classes[c].is_constant for n in swapped for c in n.children] == [True, False]
+
+
+def test_rules_with_the_same_left_side_both_apply() -> None:
+    first, second = RuleSet("first", Phase.SIMPLIFY), RuleSet("second", Phase.EXPLORE)
+
+    @first.rule(source="test")
+    def sum_commutes(x: Float, y: Float) -> Sides:
+        return x + y, y + x
+
+    @second.rule(source="test")
+    def sum_is_a_difference(a: Float, b: Float) -> Sides:
+        return a + b, a - (-b)
+
+    @second.rule(source="test", when=[is_constant("a")])
+    def sum_with_a_constant(a: Float, b: Float) -> Sides:
+        return a + b, b - (-a)
+
+    snapshot, report = saturate(long_sum(2), [first, second])
+    assert {*report.matches} == {"sum_commutes", "sum_is_a_difference"}
+    made = [n.rule for n in snapshot.classes[snapshot.outputs[0]].nodes]
+    assert sorted(made) == ["", "sum_commutes", "sum_is_a_difference", "sum_is_a_difference"]
+
+
 def composed(p: tuple[int, ...], q: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(p[i] for i in q)
 
