@@ -10,8 +10,9 @@ program.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from eqsat._record import Recorder
@@ -24,7 +25,8 @@ os.environ.setdefault("RUST_BACKTRACE", "0")
 
 import egglog.bindings as egg
 
-_SPAN = egg.RustSpan("eqsat", 0, 0)
+# Objects take half the time to make with this span as with a `RustSpan`.
+_SPAN = egg.EgglogSpan(egg.SrcFile(None, "eqsat"), 0, 0)
 
 # Of the analyses of a class, the lower bits are its type. Less to join than two functions.
 _TYPE_BITS = 32
@@ -53,10 +55,12 @@ def _check_process() -> None:
     _used_by.add(os.getpid())
 
 
+@lru_cache(maxsize=1 << 12)
 def _var(name: str) -> egg.Var:
     return egg.Var(_SPAN, name)
 
 
+@lru_cache(maxsize=1 << 12)
 def _int(value: int) -> egg.Lit:
     return egg.Lit(_SPAN, egg.Int(value))
 
@@ -145,7 +149,6 @@ class Engine:
             egg.Relation(_SPAN, "known", ["T", "i64"]),
             egg.Relation(_SPAN, "was_known", ["T", "i64"]),
             egg.Relation(_SPAN, "known_changed", ["i64", "i64"]),
-            egg.Relation(_SPAN, "static", ["i64"]),
             egg.Relation(_SPAN, "number_is", ["i64", "i64"]),
             egg.Relation(_SPAN, "collapsed", ["T", "i64"]),
             egg.Relation(_SPAN, "made", ["T", "i64"]),
@@ -324,10 +327,6 @@ class Engine:
         self._run(egg.AddRuleset(_SPAN, name), _rule(name, [], head))
         self._run_rulesets((name,))
 
-    def insert_static(self, values: Sequence[int]) -> None:
-        """Say that these types and column values hold no symbol."""
-        self._insert("static", [(v,) for v in values])
-
     def insert_numbers(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Say which (number, literal) pairs match."""
         self._insert("number_is", pairs)
@@ -454,7 +453,13 @@ class Engine:
             self._known_contents = self._contents(self._graph.freeze().functions, {})
         return self._known_contents
 
-    def _contents(self, tables: Any, ids: dict[Any, int]) -> Contents:
+    def part(self, symbols: Collection[str]) -> Contents:
+        """Read the e-nodes of these symbols; classes have other ids than in `contents()`."""
+        return self._contents(self._graph.freeze().functions, {}, symbols)
+
+    def _contents(
+        self, tables: Any, ids: dict[Any, int], symbols: Collection[str] | None = None
+    ) -> Contents:
         number = self._graph.value_to_i64
 
         def class_of(value: Any) -> int:
@@ -463,6 +468,8 @@ class Engine:
         outputs = {number(r.inputs[0]): class_of(r.output) for r in tables["output"].rows}
         rows: list[Row] = []
         for name, symbol in self._symbols.items():
+            if symbols is not None and name not in symbols:
+                continue
             made_by = {tuple(r.inputs): number(r.output) for r in tables[f"prov_{name}"].rows}
             split = symbol.num_classes
             for r in tables[name].rows:
@@ -472,9 +479,9 @@ class Engine:
                 rows.append(Row(symbol, classes, columns, class_of(r.output), made_by[inputs]))
         collapsed: dict[int, tuple[int, ...]] = {}
         for r in tables["collapsed"].rows:
-            c = class_of(r.inputs[0])
+            c = ids.get(r.inputs[0], -1)
             collapsed[c] = (*collapsed.get(c, ()), number(r.inputs[1]))
-        data = {class_of(r.inputs[0]): number(r.output) for r in tables["data"].rows}
+        data = {ids.get(r.inputs[0], -1): number(r.output) for r in tables["data"].rows}
         return Contents(
             rows=tuple(rows),
             types={c: d & _TYPE_MASK for c, d in data.items()},
@@ -535,6 +542,10 @@ def _data(type_id: Any, known: Any) -> egg.Call:
 
 def _is_constant(data: egg.Var) -> egg.Fact:
     return egg.Fact(_call(">", data, _int(_TYPE_MASK)))
+
+
+def _is_static(value: egg.Var) -> egg.Eq:
+    return egg.Eq(_SPAN, _int(0), _call("&", value, _int(1)))  # see Values
 
 
 def _merged_data() -> egg.Call:
@@ -599,8 +610,7 @@ def _propagation(symbol: Symbol) -> egg.Rule:
     # Not by `data`: what a primitive computes is compared after the join, not joined on.
     body.extend(egg.Fact(_call("known", _var(c), _var(f"k_{c}"))) for c in classes)
     body.append(egg.Fact(_call("typed", _var("e"), _var("t"))))
-    body.append(egg.Fact(_call("static", _var("t"))))
-    body.extend(egg.Fact(_call("static", _var(f"v{i}"))) for i in symbol.static_columns)
+    body.extend(_is_static(_var(v)) for v in ("t", *(f"v{i}" for i in symbol.static_columns)))
     known = _var(f"k_{classes[0]}") if symbol.copies else _int(1)
     head: list[Any] = [
         egg.Set(_SPAN, "data", [_var("e")], _data(_var("t"), known)),

@@ -47,12 +47,15 @@ def unite_same_polynomials(
     engine: Engine, words: Vocabulary, law_index: Mapping[str, int]
 ) -> Counter[str]:
     """Unite the classes that are the same polynomial; return how often by which law."""
+    forms = ((name, words.named(name)) for name in engine.present())
+    symbols = {name for name, form in forms if form and form.op.name in _OPERATORS}
+    if not same_polynomials(engine.part(symbols), words):  # mostly, and sooner found
+        return Counter()
     contents = engine.contents()
     found = same_polynomials(contents, words)
-    if found:
-        terms = _Terms(contents)
-        pairs = [(terms.position(s.left), terms.position(s.right), s.law) for s in found]
-        engine.unite(terms.nodes, [(a, b, law_index[law]) for a, b, law in pairs])
+    terms = _Terms(contents)
+    pairs = [(terms.position(s.left), terms.position(s.right), s.law) for s in found]
+    engine.unite(terms.nodes, [(a, b, law_index[law]) for a, b, law in pairs])
     return Counter(s.law for s in found)
 
 

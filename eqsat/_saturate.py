@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import sys
@@ -81,9 +82,9 @@ def saturate(
         KeyboardInterrupt: Ctrl-C was pressed twice; once only ends the search.
     """
     start_s = time.perf_counter()
-    words = Vocabulary(ALL_OPS, Values(facts))
-    program = encode(function, words)
-    with _interrupts() as interrupt:
+    with _interrupts() as interrupt, _without_collection():
+        words = Vocabulary(ALL_OPS, Values(facts))
+        program = encode(function, words)
         if recorder:
             recorder.reads(program, words)
         engine = Engine(recorder)
@@ -143,6 +144,22 @@ def _interrupts() -> Generator[_Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_collection() -> Generator[None]:
+    """Let the garbage collector rest.
+
+    It would look at all objects of the process again and again, a tenth of the time of a search
+    that leaves it nothing to free.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass(eq=False, slots=True)
@@ -377,7 +394,6 @@ class _Saturation:
         self.engine.insert_numbers(self.literals.matching(values, numbers))
 
     def _analyse(self, applied: Sequence[int]) -> None:
-        self.engine.insert_static(self.words.values.take_new_static())
         self.engine.analyse()
         for pair in self.engine.types_united():
             if pair not in self._checked_types:

@@ -1,4 +1,7 @@
-"""Values as integers: what stands in the integer columns of the e-graph."""
+"""Values as integers: what stands in the integer columns of the e-graph.
+
+A value without symbols has an even id, so that rules of the engine can ask.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +46,12 @@ class Values:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._ids: dict[object, int] = {}
-        self._values: list[object] = [None] * FIRST_ID
+        self._values: list[object] = [None]  # the value of id i at i // 2
         self._arrays: dict[object, int] = {}
-        self._new_static: list[int] = []
         self._new_numbers: list[int] = []
 
     def __getitem__(self, i: int) -> object:
-        return self._values[i]
+        return self._values[i // 2]
 
     def attr(self, value: AttrValue) -> int:
         """Return the id of an attribute value or a shape."""
@@ -63,7 +65,7 @@ class Values:
 
     def type_at(self, i: int) -> Type:
         """Return the type with id `i`."""
-        found = self._values[i]
+        found = self[i]
         assert isinstance(found, Type), f"value {i} is no type: {found!r}"
         return found
 
@@ -71,12 +73,12 @@ class Values:
         """Return the id of a number."""
         number = Number.of(value)
         if number not in self._ids:
-            self._new_numbers.append(len(self._values))
-        return self._id(number, number, static=False)
+            self._new_numbers.append(self._id(number, number, static=True))
+        return self._ids[number]
 
     def number_at(self, i: int) -> float:
         """Return the number with id `i`."""
-        found = self._values[i]
+        found = self[i]
         assert isinstance(found, Number), f"value {i} is no number: {found!r}"
         return found.python
 
@@ -86,20 +88,14 @@ class Values:
         if value.nbytes <= _HASH_LIMIT_BYTES:
             key = (value.dtype.str, value.dtype.name, value.shape, value.tobytes())
         if key not in self._arrays:
-            self._arrays[key] = len(self._values)
-            self._values.append(value)
+            self._arrays[key] = self._new_id(value, static=True)
         return self._arrays[key]
 
     def array_at(self, i: int) -> NDArray[np.generic]:
         """Return the constant with id `i`."""
-        found = self._values[i]
+        found = self[i]
         assert isinstance(found, np.ndarray), f"value {i} is no array: {found!r}"
         return cast("NDArray[np.generic]", found)
-
-    def take_new_static(self) -> list[int]:
-        """Return the values without symbols that are new since the last call."""
-        new, self._new_static = self._new_static, []
-        return new
 
     def take_new_numbers(self) -> list[int]:
         """Return the numbers that are new since the last call."""
@@ -109,11 +105,12 @@ class Values:
     def _id(self, key: object, value: object, *, static: bool) -> int:
         found = self._ids.get(key)
         if found is None:
-            found = self._ids[key] = len(self._values)
-            self._values.append(value)
-            if static:
-                self._new_static.append(found)
+            found = self._ids[key] = self._new_id(value, static=static)
         return found
+
+    def _new_id(self, value: object, *, static: bool) -> int:
+        self._values.append(value)
+        return 2 * (len(self._values) - 1) + (not static)
 
     def _canonical(self, value: AttrValue) -> AttrValue:
         if isinstance(value, tuple):

@@ -141,6 +141,7 @@ def convert(array: NDArray[Any], name: str) -> NDArray[Any]:
     return wide.astype(numpy_dtype(name))
 
 
+@cache
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """Return the name of a NumPy or ml_dtypes dtype, whatever its byte order.
 

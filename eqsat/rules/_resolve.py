@@ -213,12 +213,12 @@ def _tensor_fits(spec: TensorSpec, ty: TensorType, letters: dict[str, Dim], fact
         return False
     if spec.axes is None:
         return True
-    count = len(spec.axes)
-    if ty.ndim < count or (ty.ndim > count and not spec.leading):
+    count, ndim = len(spec.axes), ty.ndim
+    if ndim < count or (ndim > count and not spec.leading):
         return False
-    for axis, dim in zip(spec.axes, ty.dims[ty.ndim - count :], strict=True):
+    for axis, dim in zip(spec.axes, ty.dims[ndim - count :], strict=True):
         size = axis if isinstance(axis, int) else letters.setdefault(axis, dim)
-        if prove(Equal(size, dim), facts) is not Proof.YES:
+        if size is not dim and prove(Equal(size, dim), facts) is not Proof.YES:
             return False
     return True
 
@@ -269,29 +269,82 @@ def try_build(terms: tuple[Term, ...], bindings: Bindings) -> tuple[Built, ...]:
         NotApplicableError: a computed value says that the rule does not apply.
         EqsatError: a term is ill-typed.
     """
-    return tuple(_build(t, bindings, "") for t in terms)
+    builder = _Builder(bindings)
+    return tuple(builder.term(t, "") for t in terms)
 
 
-def _build(term: Term, bindings: Bindings, dtype: str) -> Built:
-    match term:
-        case PatVar(name):
-            return BuiltVar(name, bindings.types[name])
-        case NumberLit(value):
-            number = _computed(value, bindings) if isinstance(value, Compute) else value
-            if not isinstance(number, (int, float)):
-                raise RuleError(f"{value} must give a number, got {number!r}")
-            if not dtype:
-                raise RuleError(f"the number {term} has no tensor beside it to take a dtype from")
-            if not _representable(number, dtype):
-                raise NotApplicableError
-            return BuiltNumber(np.asarray(number, numpy_dtype(dtype)), TensorType((), dtype))
-        case TupleField(inner, index):
-            built = _build_op(inner, bindings)
-            if not isinstance(built.type, TupleType):
-                raise RuleError(f"{inner.op} has one result; [{index}] needs a tuple")
-            return BuiltField(built, index, built.type.fields[index])
-        case OpTerm():
-            return _build_op(term, bindings)
+@dataclass(eq=False, slots=True)
+class _Builder:
+    """Builds terms for one match, each operator once."""
+
+    bindings: Bindings
+    _done: dict[int, BuiltOp] = field(default_factory=dict[int, BuiltOp])  # by the term's identity
+
+    def term(self, term: Term, dtype: str) -> Built:
+        match term:
+            case PatVar(name):
+                return BuiltVar(name, self.bindings.types[name])
+            case NumberLit():
+                return self._number(term, dtype)
+            case TupleField(inner, index):
+                built = self._op(inner)
+                if not isinstance(built.type, TupleType):
+                    raise RuleError(f"{inner.op} has one result; [{index}] needs a tuple")
+                return BuiltField(built, index, built.type.fields[index])
+            case OpTerm():
+                return self._op(term)
+
+    def _number(self, term: NumberLit, dtype: str) -> BuiltNumber:
+        value = term.value
+        number = _computed(value, self.bindings) if isinstance(value, Compute) else value
+        if not isinstance(number, (int, float)):
+            raise RuleError(f"{value} must give a number, got {number!r}")
+        if not dtype:
+            raise RuleError(f"the number {term} has no tensor beside it to take a dtype from")
+        if not _representable(number, dtype):
+            raise NotApplicableError
+        return BuiltNumber(np.asarray(number, numpy_dtype(dtype)), TensorType((), dtype))
+
+    def _op(self, term: OpTerm) -> BuiltOp:
+        found = self._done.get(id(term))
+        if found is None:
+            dtype = self._partner_dtype(term)
+            operands = tuple(self._operand(o, dtype) for o in term.operands)
+            attrs = {k: _attr_value(a, self.bindings) for k, a in term.attrs}
+            ty = infer_type(op(term.op), [operand_type(o) for o in operands], attrs)
+            found = self._done[id(term)] = BuiltOp(term.op, operands, attrs, ty)
+        return found
+
+    def _partner_dtype(self, term: OpTerm) -> str:
+        """Return the dtype for numbers among the operands: that of the first that is none."""
+        flat = [p for o in term.operands for p in (o if isinstance(o, tuple) else (o,))]
+        if not any(isinstance(part, NumberLit) for part in flat):
+            return ""
+        for part in flat:
+            if isinstance(part, (PatVar, OpTerm, TupleField)):
+                ty = self.term(part, "").type
+                # A condition of `where` says nothing about its values.
+                if isinstance(ty, TensorType) and not is_bool(ty.dtype):
+                    return ty.dtype
+        return ""
+
+    def _operand(
+        self, operand: OperandTerm, dtype: str
+    ) -> Built | tuple[Built, ...] | BuiltShape | None:
+        match operand:
+            case None:
+                return None
+            case ShapeVar(name):
+                return BuiltShape(self.bindings.shapes[name])
+            case Compute():
+                dims = _computed(operand, self.bindings)
+                if not isinstance(dims, tuple):
+                    raise RuleError(f"{operand} must give the dims of a shape, got {dims!r}")
+                return BuiltShape(tuple(d for d in dims if isinstance(d, Dim)))
+            case tuple():
+                return tuple(self.term(each, dtype) for each in operand)
+            case _:
+                return self.term(operand, dtype)
 
 
 def _representable(number: float, dtype: str) -> bool:
@@ -301,50 +354,6 @@ def _representable(number: float, dtype: str) -> bool:
             error = abs(float(np.asarray(number, numpy_dtype(dtype))) - number)
         return not error > 4 * machine_epsilon(dtype) * abs(number)  # of infinity it is NaN
     return number % 1 == 0 and min_value(dtype) <= number <= max_value(dtype)
-
-
-def _build_op(term: OpTerm, bindings: Bindings) -> BuiltOp:
-    dtype = _partner_dtype(term, bindings)
-    operands = tuple(_build_operand(o, bindings, dtype) for o in term.operands)
-    attrs = {k: _attr_value(a, bindings) for k, a in term.attrs}
-    types = [operand_type(o) for o in operands]
-    return BuiltOp(term.op, operands, attrs, infer_type(op(term.op), types, attrs))
-
-
-def _partner_dtype(term: OpTerm, bindings: Bindings) -> str:
-    """Return the dtype for numbers among the operands: that of the first operand but numbers."""
-    if not any(isinstance(o, NumberLit) for o in _flat(term)):
-        return ""
-    for part in _flat(term):
-        if isinstance(part, (PatVar, OpTerm, TupleField)):
-            ty = _build(part, bindings, "").type
-            # A condition of `where` says nothing about its values.
-            if isinstance(ty, TensorType) and not is_bool(ty.dtype):
-                return ty.dtype
-    return ""
-
-
-def _flat(term: OpTerm) -> list[OperandTerm]:
-    return [p for o in term.operands for p in (o if isinstance(o, tuple) else (o,))]
-
-
-def _build_operand(
-    operand: OperandTerm, bindings: Bindings, dtype: str
-) -> Built | tuple[Built, ...] | BuiltShape | None:
-    match operand:
-        case None:
-            return None
-        case ShapeVar(name):
-            return BuiltShape(bindings.shapes[name])
-        case Compute():
-            dims = _computed(operand, bindings)
-            if not isinstance(dims, tuple):
-                raise RuleError(f"{operand} must give the dims of a shape, got {dims!r}")
-            return BuiltShape(tuple(d for d in dims if isinstance(d, Dim)))
-        case tuple():
-            return tuple(_build(each, bindings, dtype) for each in operand)
-        case _:
-            return _build(operand, bindings, dtype)
 
 
 def operand_type(operand: Built | tuple[Built, ...] | BuiltShape | None) -> Type:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -139,6 +140,25 @@ def test_a_second_interrupt_raises() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         saturate(long_sum(12), [sums], progress=interrupt)
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_the_garbage_collector_rests_during_a_search(was_enabled: bool) -> None:
+    seen: list[bool] = []
+
+    def fail(_: float) -> None:
+        seen.append(gc.isenabled())
+        raise OSError("the terminal is gone")
+
+    try:
+        if not was_enabled:
+            gc.disable()
+        with pytest.raises(OSError, match="terminal"):
+            saturate(long_sum(4), [sums], progress=fail)
+        assert seen == [False]
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
 
 
 def test_numbers_match_by_value_whatever_their_shape() -> None:

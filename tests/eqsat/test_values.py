@@ -43,9 +43,8 @@ def test_dims_are_equal_up_to_the_facts() -> None:
     assert values.attr((sym("n"), 2)) == values.attr((sym("m") + 1, 2))
     a, b = (values.type(TensorType((d,), "int8")) for d in (sym("n"), sym("m") + 1))
     assert a == b
-    assert values.take_new_static() == []
-    values.type(TensorType((3,), "int8"))
-    assert len(values.take_new_static()) == 1
+    assert a % 2 == 1
+    assert values.type(TensorType((3,), "int8")) % 2 == 0
 
 
 def test_equal_small_constants_are_one() -> None:
