@@ -479,7 +479,7 @@ class Engine:
                 rows.append(Row(symbol, classes, columns, class_of(r.output), made_by[inputs]))
         collapsed: dict[int, tuple[int, ...]] = {}
         for r in tables["collapsed"].rows:
-            c = ids.get(r.inputs[0], -1)
+            c = ids.get(r.inputs[0], -1)  # -1: a class of which no e-node is read
             collapsed[c] = (*collapsed.get(c, ()), number(r.inputs[1]))
         data = {ids.get(r.inputs[0], -1): number(r.output) for r in tables["data"].rows}
         return Contents(

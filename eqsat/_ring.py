@@ -53,9 +53,10 @@ def unite_same_polynomials(
         return Counter()
     contents = engine.contents()
     found = same_polynomials(contents, words)
-    terms = _Terms(contents)
-    pairs = [(terms.position(s.left), terms.position(s.right), s.law) for s in found]
-    engine.unite(terms.nodes, [(a, b, law_index[law]) for a, b, law in pairs])
+    if found:
+        terms = _Terms(contents)
+        pairs = [(terms.position(s.left), terms.position(s.right), s.law) for s in found]
+        engine.unite(terms.nodes, [(a, b, law_index[law]) for a, b, law in pairs])
     return Counter(s.law for s in found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from eqsat._collection import paused_collection
 from eqsat._compile_rules import CompiledRule, Literals, operators, relevant
 from eqsat._encode import Program, encode
 from eqsat._engine import Engine
@@ -82,7 +82,7 @@ def saturate(
         KeyboardInterrupt: Ctrl-C was pressed twice; once only ends the search.
     """
     start_s = time.perf_counter()
-    with _interrupts() as interrupt, _without_collection():
+    with _interrupts() as interrupt, paused_collection():
         words = Vocabulary(ALL_OPS, Values(facts))
         program = encode(function, words)
         if recorder:
@@ -144,22 +144,6 @@ def _interrupts() -> Generator[_Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _without_collection() -> Generator[None]:
-    """Let the garbage collector rest.
-
-    It would look at all objects of the process again and again, a tenth of the time of a search
-    that leaves it nothing to free.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @dataclass(eq=False, slots=True)
